@@ -1,0 +1,164 @@
+"""Running generated source: loading it so that tracebacks show its lines, and checking what it is called with."""
+
+from __future__ import annotations
+
+import itertools
+import linecache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from symgraph.core import Tensor, format_shape
+from symgraph.dims import Dim, Shape, Variable, evaluate
+from symgraph.dtypes import DType, is_complex
+from symgraph.errors import DTypeError, ShapeError
+
+from .program import Check
+from .source import Source
+
+_serial = itertools.count(1)
+
+
+def load(source: Source, values: Mapping[str, Any]) -> Callable[..., Any]:
+    """The function that `source` defines, with parameters and large constants bound to `values`."""
+    return load_text(source.text, source.name, {**source.constants, **values})
+
+
+def load_text(text: str, name: str, values: Mapping[str, Any]) -> Callable[..., Any]:
+    """The function `name` of a generated module, whose lines tracebacks and debuggers can show."""
+    filename = f"<generated {name} {next(_serial)}>"
+    scope: dict[str, Any] = {"__name__": f"generated.{name}", **values}
+    exec(compile(text, filename, "exec"), scope)
+    linecache.cache[filename] = len(text), None, text.splitlines(keepends=True), filename
+    function: Callable[..., Any] = scope[name]
+    return function
+
+
+@dataclass(frozen=True)
+class Argument:
+    """What one argument must be."""
+
+    name: str
+    identifier: str
+    shape: Shape
+    dtype: DType
+
+    def __str__(self) -> str:
+        return f"{self.name} {format_shape(self.shape)} {self.dtype}"
+
+
+def guarded(function: Callable[..., Any], arguments: Sequence[Argument], checks: Sequence[Check]) -> Callable[..., Any]:
+    """`function` behind a check of its arguments, which costs well under a microsecond when all is well."""
+    names = [f"a{i}" for i in range(len(arguments))]
+    dims: dict[Variable, str] = {}
+    lines = []
+    scope: dict[str, Any] = {"ndarray": np.ndarray, "function": function}
+    conditions = []
+    for i, argument in enumerate(arguments):
+        scope[f"d{i}"] = argument.dtype
+        lines.append(f"if type(a{i}) is not ndarray or a{i}.dtype is not d{i} or a{i}.ndim != {len(argument.shape)}:")
+        lines.append(f"    a{i} = convert({i}, a{i})")
+        for axis, size in enumerate(argument.shape):
+            if isinstance(size, int):
+                conditions.append(f"a{i}.shape[{axis}] != {size}")
+            elif size.is_variable and size.key not in dims:
+                dims[size.key] = f"n{len(dims)}"
+                lines.append(f"{dims[size.key]} = a{i}.shape[{axis}]")
+            else:
+                conditions.append(f"a{i}.shape[{axis}] != {_expression(size, scope, dims)}")
+    conditions += [f"{_expression(c.left, scope, dims)} != {_expression(c.right, scope, dims)}" for c in checks]
+    if conditions:
+        lines += [f"if {' or '.join(conditions)}:", f"    mismatch([{', '.join(names)}])"]
+    lines.append(f"return function({', '.join(names)})")
+    scope["convert"] = lambda i, value: converted(arguments[i], value)
+    scope["mismatch"] = lambda values: explain_mismatch(arguments, checks, values)
+    text = f"def call({', '.join(names)}):\n    " + "\n    ".join(lines)
+    exec(compile(text, "<symgraph arguments>", "exec"), scope)
+    entry: Callable[..., Any] = scope["call"]
+    return entry
+
+
+def _expression(size: Any, scope: dict[str, Any], dims: dict[Variable, str]) -> str:
+    """A size over the dims bound so far; those bound by later arguments are read when it is evaluated."""
+    from symgraph.dims import code, variables
+
+    if isinstance(size, int):
+        return str(size)
+    missing = [v for v in variables(size) if v not in dims]
+    if missing:
+        raise KeyError(missing[0])
+    return code(size, dims, atomic=True)
+
+
+def converted(argument: Argument, value: Any) -> np.ndarray[Any, Any]:
+    """`value` as an array of the argument's dtype and rank, cast only where no value can be lost."""
+    if isinstance(value, Tensor):
+        raise TypeError(f"{argument.name} got a tensor, which has no value; pass a number or an array")
+    literal = isinstance(value, bool | int | float | complex | list | tuple) and not isinstance(value, np.generic)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ShapeError(f"{argument.name}: a nested list must be rectangular to be an array ({error})") from None
+    if array.dtype.kind not in "biufc":
+        raise DTypeError(f"{argument.name} must hold numbers of dtype {argument.dtype}, not {array.dtype} ({type(value).__name__})")
+    if array.dtype != argument.dtype:
+        weak = literal and _same_kind(array, argument.dtype)
+        if not weak and not np.can_cast(array.dtype, argument.dtype, "safe"):
+            raise DTypeError(
+                f"{argument.name} is {array.dtype} but {argument.dtype} is expected, and the cast could lose values; "
+                f"pass {argument.name}.astype(np.{argument.dtype.name}) if that is meant"
+            )
+        array = array.astype(argument.dtype)
+    if array.ndim != len(argument.shape):
+        raise ShapeError(
+            f"{argument.name} has shape {array.shape} but {format_shape(argument.shape)} is expected: "
+            f"{array.ndim} axes in place of {len(argument.shape)}"
+        )
+    return np.asarray(array)
+
+
+def _same_kind(array: np.ndarray[Any, Any], dtype: DType) -> bool:
+    """Whether Python numbers may become `dtype` as weak operands do: never a float an int, nor out of range."""
+    if dtype.kind == "b":
+        return array.dtype.kind == "b"
+    if dtype.kind in "iu":
+        if array.dtype.kind not in "biu":
+            return array.size == 0
+        limits = np.iinfo(dtype)
+        return bool(array.size == 0 or (array.min() >= limits.min and array.max() <= limits.max))
+    return dtype.kind == "c" or not is_complex(array.dtype)
+
+
+def explain_mismatch(arguments: Sequence[Argument], checks: Sequence[Check], values: Sequence[np.ndarray[Any, Any]]) -> None:
+    """Raise the error that says which sizes do not fit."""
+    sizes: dict[Variable, tuple[int, str]] = {}
+    for argument, value in zip(arguments, values, strict=True):
+        for axis, (size, found) in enumerate(zip(argument.shape, value.shape, strict=True)):
+            if isinstance(size, int):
+                if found != size:
+                    raise ShapeError(
+                        f"{argument.name} has shape {value.shape} but {format_shape(argument.shape)} is expected: "
+                        f"axis {axis} is {found}, not {size}"
+                    )
+            elif size.is_variable:
+                known, owner = sizes.setdefault(size.key, (found, argument.name))
+                if known != found:
+                    raise ShapeError(f"{owner} has {size}={known} but {argument.name} has {size}={found} (the dimension {size} of both)")
+    env = {v: n for v, (n, _) in sizes.items()}
+    for argument, value in zip(arguments, values, strict=True):
+        for axis, (size, found) in enumerate(zip(argument.shape, value.shape, strict=True)):
+            if evaluate(size, env) != found:
+                raise ShapeError(f"{argument.name} has {found} along axis {axis}, which must be {size} = {evaluate(size, env)}")
+    for check in checks:
+        left, right = evaluate(check.left, env), evaluate(check.right, env)
+        if left != right:
+            raise ShapeError(f"{_owned(check.left, left, sizes)} but {_owned(check.right, right, sizes)} ({check.why})")
+
+
+def _owned(size: Any, value: int, sizes: Mapping[Variable, tuple[int, str]]) -> str:
+    """`x has batch=64`, as far as one argument can be named."""
+    if isinstance(size, Dim) and size.is_variable:
+        return f"{sizes[size.key][1]} has {size}={value}"
+    return f"{size}={value}" if isinstance(size, Dim) else f"{value} is needed"

@@ -1,0 +1,461 @@
+"""A program as Python source: one statement per step, the user's names, no parenthesis that precedence does not need.
+
+A value used once is written where it is used as long as the line stays short; everything else gets a name. Casts that
+NumPy's promotion does anyway are not written, nor are numbers dressed as arrays.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from symgraph.core import Body, Constant, Item, Leaf, Tensor, format_shape
+from symgraph.dims import Variable
+from symgraph.dtypes import FLOAT64, DType, promote, resolve, scalar_type
+from symgraph.errors import CompileError, DTypeError
+from symgraph.ops import code
+from symgraph.ops.base import Elementwise, Primitive
+from symgraph.ops.code import Code
+from symgraph.ops.creation import DimValue, Full
+from symgraph.ops.elementwise import Cast, MaskedMultiply, Where
+from symgraph.ops.shape import BroadcastTo
+from symgraph.provenance import format_location
+
+from .names import Names
+from .program import Program
+from .schedule import Schedule, schedule
+
+WIDTH = 88
+"""Lines longer than this are not made by writing a value where it is used."""
+
+SMALL = 16
+"""Constant arrays up to this many elements are written in the source; larger ones live beside it."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Generated source and what it needs to run."""
+
+    name: str
+    function: str
+    """The text of the function (and its helpers), without imports."""
+    preamble: str
+    """Small constants, as assignments."""
+    constants: dict[str, np.ndarray[Any, Any]]
+    """Large constants, by the name the function uses."""
+    arguments: tuple[str, ...]
+    parameters: dict[str, Tensor]
+    """The parameters, by the name the function uses."""
+    dims: dict[Variable, str]
+    uses_scipy: tuple[str, ...]
+    lines: dict[int, Tensor] = field(default_factory=dict)
+    """For each line of the function (from 1), the node whose value it computes."""
+
+    @property
+    def imports(self) -> str:
+        """The import statements the module needs."""
+        return "\n".join(["import numpy as np", *[f"import {module}" for module in self.uses_scipy]])
+
+    @property
+    def text(self) -> str:
+        """The whole module text, but for the values of parameters and large constants."""
+        parts = [self.imports, self.preamble, self.function]
+        return "\n\n\n".join(part for part in [parts[0] + ("\n\n" + parts[1] if parts[1] else ""), parts[2]]) + "\n"
+
+
+def emit(program: Program) -> Source:
+    """The source of `program` in the plain style."""
+    return _Emitter(program).emit()
+
+
+class _Emitter:
+    """The state of one emission: the code of every value that has been written."""
+
+    def __init__(self, program: Program, names: Names | None = None, shared: _Shared | None = None) -> None:
+        self.program = program
+        self.plan: Schedule = schedule(program)
+        self.shared = shared or _Shared(Names([program.name]))
+        self.names = Names(self.shared.names.taken) if names is None else names
+        self.code: dict[Tensor, Code] = {}
+        self.inlined: dict[Tensor, Code] = {}
+        self.body_lines: list[tuple[str, Tensor | None]] = []
+        self.parameters: dict[str, Tensor] = {}
+        self.dims: dict[Variable, str] = {}
+        self.outputs = frozenset(program.outputs)
+        self.reserved: dict[Tensor, str] = {}
+        """Names kept for named nodes until their step is reached."""
+
+    def emit(self) -> Source:
+        """The whole function."""
+        program = self.program
+        arguments = [self.names.take(program.names.get(x) or x.op.label) for x in program.inputs]  # type: ignore[attr-defined]
+        for x, name in zip(program.inputs, arguments, strict=True):
+            self.code[x] = Code(name, aval=x.aval)
+        for parameter in program.parameters:
+            name = self.names.take(parameter.op.label)  # type: ignore[attr-defined]
+            self.shared.names.taken.add(name)
+            self.parameters[name] = parameter
+            self.code[parameter] = Code(name, aval=parameter.aval)
+        for v in program.dims:
+            self.dims[v] = self.names.take(v.name, "n")
+        for node in [*program.outputs, *[new for _, new in program.updates], *self.plan.steps]:
+            if node in program.names and not isinstance(node.op, Leaf | Constant):
+                self.reserved.setdefault(node, self.names.take(program.names[node]))
+        with code.emitting(dict(self.dims), self._body):
+            for node in self.plan.steps:
+                if node not in self.code:
+                    self._step(node)
+            self._finish()
+        return self._assemble(arguments)
+
+    # Steps
+
+    def _step(self, node: Tensor) -> None:
+        if isinstance(node.op, Constant):
+            self._constant(node)
+        elif isinstance(node.op, Leaf):
+            raise CompileError(f"{node.op!r} is neither an input nor a parameter")
+        elif isinstance(node.op, Item):
+            return  # named by the statement of its parent
+        elif isinstance(node.op, Primitive):
+            self._primitive(node, node.op)
+        else:
+            raise CompileError(f"{node.op!r} cannot be written as NumPy")
+
+    def _primitive(self, node: Tensor, op: Primitive) -> None:
+        if isinstance(node.aval, tuple):
+            self._several(node, op)
+            return
+        placeholder = self.reserved.get(node)
+        xs = self._operands(node, op)
+        lines = op.statements("out", *[self._atom_once(x) for x in xs])
+        if lines is not None:
+            xs = [self._named_operand(i, x) for i, x in zip(node.inputs, xs, strict=True)]
+            name = placeholder or self.names.number("t")
+            for line in op.statements(name, *xs) or []:
+                self.body_lines.append((line, node))
+            self.code[node] = Code(name, aval=node.aval)
+            return
+        text = self._expression(node, op, xs)
+        if placeholder is None and self._may_inline(node, text):
+            self.inlined[node] = self.code[node] = text
+            return
+        self._assign(node, placeholder or self.names.number("t"), text)
+
+    def _expression(self, node: Tensor, op: Primitive, xs: list[Code]) -> Code:
+        """The expression of a node; an inlined operand that it would write twice is given a name first."""
+        doubtful = [i for i, x in enumerate(node.inputs) if x in self.inlined]
+        if doubtful and not (isinstance(op, Elementwise) and isinstance(op.source, str)):
+            probes = [Code(f"_{i}_", aval=x.aval) if i in doubtful else x for i, x in enumerate(xs)]
+            text = str(op.numpy(*probes))
+            for i in doubtful:
+                if text.count(f"_{i}_") > 1:
+                    xs[i] = self._named_operand(node.inputs[i], xs[i])
+        if all(x.literal for x in xs) and xs and isinstance(op, Elementwise) and not node.aval.weak:
+            dtype = None if node.dtype == FLOAT64 or node.dtype.kind not in "fc" else node.dtype
+            if op.like.__name__ == op.name:
+                return Code(str(code.call(f"np.{op.name}", *(xs[::-1] if node.flipped else xs), dtype=dtype)), aval=node.aval)
+        made = op.numpy(*(xs[::-1] if node.flipped else xs))
+        return Code(str(made), made.prec, node.aval, made.literal or (node.aval.weak and all(x.literal for x in xs)))
+
+    def _several(self, node: Tensor, op: Primitive) -> None:
+        """An op with several outputs: `q, r = ...`, with `_` for those nobody reads."""
+        items = {x.op.index: x for x in self.plan.steps if isinstance(x.op, Item) and x.inputs[0] is node}
+        text = op.numpy(*[self._named_operand(i, x) for i, x in zip(node.inputs, self._operands(node, op), strict=True)])
+        targets = []
+        for index in range(len(node.aval)):
+            item = items.get(index)
+            name = "_" if item is None else self.reserved.get(item) or self.names.number("t")
+            if item is not None:
+                self.code[item] = Code(name, aval=item.aval)
+            targets.append(name)
+        self.body_lines.append((f"{', '.join(targets)}{',' if len(targets) == 1 else ''} = {text}", node))
+
+    def _may_inline(self, node: Tensor, text: Code) -> bool:
+        if text.literal or (isinstance(node.op, DimValue)):
+            return True
+        if self.plan.uses[node] != 1 or node in self.outputs:
+            return False
+        return len(text) <= WIDTH // 2 and text.count("(") <= 4
+
+    def _assign(self, node: Tensor, name: str, text: Code) -> None:
+        self.body_lines.append((f"{name} = {text}", node))
+        self.code[node] = Code(name, aval=node.aval)
+
+    def _named_operand(self, node: Tensor, x: Code) -> Code:
+        """The operand as a name, so that it may be written more than once."""
+        if x.isidentifier() or x.literal:
+            return x
+        name = self.names.number("t")
+        self.body_lines.append((f"{name} = {x}", node))
+        self.code[node] = Code(name, aval=node.aval)
+        self.inlined.pop(node, None)
+        return self.code[node]
+
+    def _atom_once(self, x: Code) -> Code:
+        return x if x.isidentifier() or x.literal else Code("x", aval=x.aval)
+
+    # Operands
+
+    def _operands(self, node: Tensor, op: Primitive) -> list[Code]:
+        """The code of each operand: numbers as literals and casts left out where NumPy's promotion agrees."""
+        if isinstance(op, Elementwise | Where):
+            bare = [self._bare(x) for x in node.inputs]
+            if self._promotes_alike(node, op, [t for _, t in bare]):
+                return [text for text, _ in bare]
+        if isinstance(op, Cast | Full) and isinstance(node.inputs[0].op, Constant):
+            return [self._bare(node.inputs[0])[0]]
+        return [self._strong(x) for x in node.inputs]
+
+    def _bare(self, x: Tensor) -> tuple[Code, DType | type]:
+        """A value as shortly as possible, and what NumPy's promotion will see."""
+        if isinstance(x.op, Constant) and x.ndim == 0:
+            literal = code.literal(x.op.value)
+            literal = Code(str(literal), literal.prec, x.aval, literal=True)
+            written = x.op.value.item()
+            return literal, type(written) if x.dtype.kind != "f" or "." in literal or "n" in literal or "e" in literal else int
+        if isinstance(x.op, Cast) and x not in self.reserved and not (x.inputs[0].dtype.kind == "c"):
+            inner, seen = self._bare(x.inputs[0])
+            return inner, seen
+        text = self.code[x]
+        return text, scalar_type(x.dtype) if text.literal else x.dtype
+
+    def _promotes_alike(self, node: Tensor, op: Primitive, seen: Sequence[DType | type]) -> bool:
+        wanted = [x.dtype for x in node.inputs]
+        if all(isinstance(s, type) for s in seen) and not node.aval.weak and node.dtype.kind in "fc":
+            return op.name == getattr(op, "like", op).__name__ if isinstance(op, Elementwise) else False
+        try:
+            if isinstance(op, Where | MaskedMultiply):
+                return promote(*seen[1:]) == wanted[1]
+            assert isinstance(op, Elementwise)
+            found, _ = resolve(op.like, *seen)
+        except DTypeError:
+            return False
+        return list(found) == wanted
+
+    def _strong(self, x: Tensor) -> Code:
+        """A value whose dtype must be its own, whatever it meets."""
+        if isinstance(x.op, Constant) and x.ndim == 0:
+            literal = code.literal(x.op.value, exact=True)
+            if x.dtype in (np.dtype(bool), np.dtype(np.int64)):
+                return Code(str(literal), literal.prec, x.aval, literal=True)
+            return Code(f"{code.dtype(x.dtype)}({literal})", aval=x.aval)
+        return self.code[x]
+
+    def _constant(self, node: Tensor) -> None:
+        assert isinstance(node.op, Constant)
+        if node.ndim == 0:
+            return
+        name = self.shared.constant(node, self.program.names.get(node))
+        self.names.taken.add(name)
+        self.code[node] = Code(name, aval=node.aval)
+
+    # Bodies
+
+    def _body(self, body: Body) -> str:
+        return self.shared.body(body, self.program.comments)
+
+    # The end of the function
+
+    def _finish(self) -> None:
+        updated = {parameter for parameter, _ in self.program.updates}
+        results = self._results(updated)
+        self._write_updates(updated)
+        self.body_lines.append((f"return {_nested(self.program.tree, results)}", None))
+
+    def _results(self, updated: set[Tensor]) -> list[str]:
+        """The returned values: each owns its memory, and none is read after the updates are written."""
+        given: set[Tensor] = set()
+        results = []
+        for node in self.program.outputs:
+            text = self._strong(node)
+            roots = self.plan.roots[node]
+            outside = any(isinstance(r.op, Leaf | Constant) for r in roots) or node in given or bool(roots & given)
+            readonly = isinstance(node.op, BroadcastTo)
+            if isinstance(node.op, Constant) and node.ndim == 0:
+                text = Code(f"{code.dtype(node.dtype) if node.dtype.kind != 'b' else 'np.bool_'}({code.literal(node.op.value, exact=True)})")
+            elif isinstance(node.op, DimValue) or text.literal:
+                text = Code(f"np.{node.dtype.name if node.dtype.kind != 'b' else 'bool_'}({text})")
+            elif node.ndim == 0 and outside:
+                text = Code(f"{text.atom}[()]")
+            elif outside or readonly:
+                text = code.method(text, "copy")
+            if updated and not text.isidentifier():
+                name = self.names.number("out")
+                self.body_lines.append((f"{name} = {text}", node))
+                text = Code(name)
+            given |= roots | {node}
+            results.append(str(text))
+        return results
+
+    def _write_updates(self, updated: set[Tensor]) -> None:
+        """New values are computed from the old ones, then written into the parameters' own arrays, last of all."""
+        written: set[Tensor] = set()
+        values: list[tuple[Tensor, str, Tensor, Code]] = []
+        for i, (parameter, new) in enumerate(self.program.updates):
+            text = self._strong(new)
+            earlier = {str(self.code[p]) for p, _ in self.program.updates[:i]}
+            shares = self.plan.roots[new] & (updated - {parameter})
+            if shares or (self.plan.roots[new] & {parameter} and new is not parameter):
+                name = self.names.number("new")
+                self.body_lines.append((f"{name} = {text.atom}.copy()", new))
+                text = Code(name)
+            elif earlier & set(re.findall(r"\w+", text)):
+                name = self.names.take(f"new_{parameter.op.label}")  # type: ignore[attr-defined]
+                self.body_lines.append((f"{name} = {text}", new))
+                text = Code(name)
+            values.append((parameter, str(self.code[parameter]), new, text))
+        for parameter, target, new, text in values:
+            if new is not parameter:
+                step = self._in_place(parameter, target, new, text)
+                self.body_lines.append((step or f"{target}[...] = {text}", new))
+                written.add(parameter)
+
+    def _in_place(self, parameter: Tensor, target: str, new: Tensor, text: Code) -> str | None:
+        """`W -= step` for W - step that is still unwritten."""
+        if not isinstance(new.op, Elementwise) or not isinstance(new.op.source, str) or text.isidentifier():
+            return None
+        for op in ("+", "-", "*", "/"):
+            start = f"{target} {op} "
+            if new.op.source == op and new.inputs[0] is parameter and text.startswith(start) and new not in self.reserved:
+                if new.inputs[1].dtype != parameter.dtype or new.inputs[1].ndim > parameter.ndim:
+                    return None
+                rest = self._operands(new, new.op)[1]
+                return f"{target} {op}= {rest}" if str(text) == f"{start}{rest.within(text.prec + 1)}" else None
+        return None
+
+    def _assemble(self, arguments: list[str]) -> Source:
+        program = self.program
+        lines = [f"def {program.name}({', '.join(arguments)}):", f'    """{self._signature(arguments)}"""']
+        found: dict[int, Tensor] = {}
+        body = _dim_lines(program, self.code, self.dims, self.body_lines) + self.body_lines
+        assigned = [str(self.code[p]) for p, _ in program.updates if self._is_rebound(str(self.code[p]))]
+        if assigned:
+            lines.append(f"    global {', '.join(assigned)}")
+        indent = "    "
+        if program.quiet:
+            options = ", ".join(f'{kind}="ignore"' for kind in sorted(program.quiet))
+            lines.append(f"    with np.errstate({options}):")
+            indent = "        "
+        previous = None
+        for text, node in body:
+            where = node.where if node is not None and node.leafy else None
+            comment = f"  # {format_location(where)}" if where and where != previous and program.comments else ""
+            previous = where or previous
+            if node is not None:
+                found[len(lines) + 1] = node
+            lines += [f"{indent}{line}" for line in f"{text}{comment}".split("\n")]
+        helpers = "".join(f"{text}\n\n\n" for text in self.shared.bodies.values())
+        offset = helpers.count("\n")
+        function = helpers + "\n".join(lines)
+        modules = [m for m in ("scipy.special", "scipy.linalg", "scipy.fft") if f"{m}." in function]
+        return Source(
+            program.name,
+            function,
+            "\n".join(self.shared.preamble),
+            self.shared.arrays,
+            tuple(arguments),
+            self.parameters,
+            self.dims,
+            tuple(modules),
+            {line + offset: node for line, node in found.items()},
+        )
+
+    def _is_rebound(self, name: str) -> bool:
+        """Whether the function has an augmented assignment to a parameter, which is a global of the module."""
+        return any(text.startswith(f"{name} ") and text[len(name) + 1 : len(name) + 3] in ("+=", "-=", "*=", "/=") for text, _ in self.body_lines)
+
+    def _signature(self, arguments: list[str]) -> str:
+        takes = ", ".join(f"{n} {_type(x)}" for n, x in zip(arguments, self.program.inputs, strict=True))
+        gives = ", ".join(_type(y) for y in self.program.outputs)
+        reads = [n for n, p in self.parameters.items() if p not in {u for u, _ in self.program.updates}]
+        writes = [str(self.code[p]) for p, _ in self.program.updates]
+        text = f"{takes or 'nothing'} -> {gives or 'nothing'}"
+        if reads:
+            text += f"; reads {', '.join(reads)}"
+        return text + (f"; updates {', '.join(writes)}" if writes else "") + "."
+
+
+class _Shared:
+    """What the function and its helpers share: constants, and the helpers themselves."""
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self.preamble: list[str] = []
+        self.arrays: dict[str, np.ndarray[Any, Any]] = {}
+        self.constants: dict[Tensor, str] = {}
+        self.bodies: dict[Body, str] = {}
+        self.body_names: dict[Body, str] = {}
+
+    def constant(self, node: Tensor, name: str | None) -> str:
+        """The name of a constant array, defined once."""
+        if node not in self.constants:
+            made = self.constants[node] = self.names.take(name) if name else self.names.number("c")
+            value = node.op.value  # type: ignore[attr-defined]
+            if value.size <= SMALL and value.dtype.kind in "fiub" and value.size:
+                dtype = "" if value.dtype in (FLOAT64, np.dtype(np.int64), np.dtype(bool)) else f", dtype={code.dtype(value.dtype)}"
+                self.preamble.append(f"{made} = np.array({_rows(value)}{dtype})")
+            else:
+                self.arrays[made] = value
+        return self.constants[node]
+
+    def body(self, body: Body, comments: bool) -> str:
+        """The helper function made from a body."""
+        if body not in self.body_names:
+            name = self.body_names[body] = self.names.number("body")
+            inputs = body.inputs
+            program = Program(
+                name, inputs, body.outputs, tuple(range(len(body.outputs))) if len(body.outputs) > 1 else 0,
+                names={x: f"x{i + 1}" for i, x in enumerate(inputs)}, comments=comments,
+            )  # fmt: skip
+            self.bodies[body] = _Emitter(program, shared=self).emit().function.split("\n\n\n")[-1]
+        return self.body_names[body]
+
+
+def _rows(value: np.ndarray[Any, Any]) -> str:
+    if value.ndim == 0:
+        text = str(code.literal(value, exact=True))
+        return text
+    return f"[{', '.join(map(_rows, value))}]"
+
+
+def _type(x: Tensor) -> str:
+    return f"{format_shape(x.shape)} {x.dtype}" if x.ndim else str(x.dtype)
+
+
+def _nested(tree: Any, results: list[str]) -> str:
+    if isinstance(tree, dict):
+        return "{" + ", ".join(f"{_key(key)}: {_nested(item, results)}" for key, item in tree.items()) + "}"
+    if isinstance(tree, list):
+        return f"[{', '.join(_nested(item, results) for item in tree)}]"
+    if isinstance(tree, tuple):
+        inside = ", ".join(_nested(item, results) for item in tree)
+        return f"({inside}{',' if len(tree) == 1 else ''})"
+    return results[tree] if isinstance(tree, int) else "None"
+
+
+def _key(key: str | int) -> str:
+    """A dict key as source, in the quotes the rest of the source uses."""
+    return json.dumps(key, ensure_ascii=False) if isinstance(key, str) and key.isprintable() else repr(key)
+
+
+def _dim_lines(
+    program: Program, written: dict[Tensor, Code], dims: dict[Variable, str], lines: list[tuple[str, Tensor | None]]
+) -> list[tuple[str, Tensor | None]]:
+    """`batch = x.shape[0]` for each dimension that the function mentions."""
+    used = set(re.findall(r"\w+", "\n".join(text for text, _ in lines)))
+    found: list[tuple[str, Tensor | None]] = []
+    for v, name in dims.items():
+        if name not in used:
+            continue
+        for x in program.inputs:
+            axis = next((a for a, s in enumerate(x.shape) if not isinstance(s, int) and s.is_variable and s.key == v), None)
+            if axis is not None:
+                found.append((f"{name} = {written[x]}.shape[{axis}]", None))
+                break
+    return found

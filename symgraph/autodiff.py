@@ -1,0 +1,311 @@
+"""Symbol-to-symbol differentiation: both accumulations, any order by repetition.
+
+Reverse mode walks the graph once from the outputs, keeps one accumulated cotangent per node, and asks each op what its
+operands receive. Forward mode walks once from the inputs. Both add ordinary nodes to the same graph, so a derivative can
+be drawn, simplified, compiled and differentiated again.
+
+Before differentiating, numerically stable forms are recognised (`log(1 + exp(x))` is `softplus(x)`), without looking
+through the variables of differentiation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .core import Item, Leaf, Tensor, describe, located_error, make, substitute_all, toposort
+from .dims import require_equal, same_shape
+from .dtypes import is_complex, is_inexact
+from .errors import DTypeError, GradientError, ShapeError
+from .ops.base import Mask, Primitive, as_tensor, cast, mask_or
+from .ops.late import F
+from .provenance import current, format_location, link_adjoint
+from .pytree import flatten, paths
+from .rewrite import stabilize_nodes
+
+# Public --------------------------------------------------------------------------------------------------------------
+
+
+def grad(y: Tensor, wrt: Any, unused: str = "raise") -> Any:
+    """The gradient of the scalar `y` with respect to `wrt`, by reverse accumulation.
+
+    `wrt` is a tensor or any nesting of list, tuple and dict; the result has that nesting, each gradient the shape and
+    dtype of its variable. For complex variables z = x + iy the gradient is dy/dx - i dy/dy.
+
+    Raises `GradientError` if `y` is not a real scalar, if a variable is int or bool, or if `y` does not depend on a
+    variable (`unused="zero"` gives zeros instead).
+
+    >>> from symgraph import evaluate, grad, sin, symbol
+    >>> x1, x2 = symbol("x1"), symbol("x2")
+    >>> y = x1 * x2 + sin(x1)
+    >>> d1, d2 = grad(y, (x1, x2))
+    >>> evaluate(d1, {x1: 2.0, x2: 3.0}).round(6), d2 is x1
+    (np.float64(2.583853), True)
+    """
+    return value_and_grad(y, wrt, unused)[1]
+
+
+def value_and_grad(y: Tensor, wrt: Any, unused: str = "raise") -> tuple[Tensor, Any]:
+    """`y` and its gradient."""
+    y = _scalar(y)
+    return y, vjp(y, wrt, F.ones_like(y), unused)
+
+
+def vjp(y: Any, wrt: Any, cotangent: Any, unused: str = "raise") -> Any:
+    """The vector-Jacobian product: for each variable v, the sum over outputs of cotangent * dy/dv.
+
+    `cotangent` has the nesting and shapes of `y`; the result has the nesting of `wrt`.
+    """
+    if unused not in ("raise", "zero"):
+        raise GradientError(f"unused={unused!r}: choose 'raise' or 'zero'")
+    outputs, _ = flatten(y)
+    variables, restore = flatten(wrt)
+    _check_variables(variables, wrt)
+    cts = _aligned(outputs, cotangent, "cotangent")
+    found = _backward([as_tensor(o) for o in outputs], cts, variables, unused)
+    return restore(found)
+
+
+def jvp(y: Any, wrt: Any, tangent: Any) -> Any:
+    """The Jacobian-vector product: the derivative of `y` along `tangent`, by forward accumulation.
+
+    `tangent` has the nesting and shapes of `wrt`; the result has the nesting of `y`, zeros where `y` does not depend on
+    the variables.
+    """
+    outputs, restore = flatten(y)
+    variables, _ = flatten(wrt)
+    _check_variables(variables, wrt)
+    ts = _aligned(variables, tangent, "tangent")
+    return restore(_forward([as_tensor(o) for o in outputs], variables, ts))
+
+
+def hvp(y: Tensor, wrt: Any, v: Any) -> Any:
+    """The Hessian of the scalar `y` times `v`, forward over reverse, with the nesting of `wrt`."""
+    gradient = grad(y, wrt, unused="zero")
+    return jvp(gradient, wrt, v)
+
+
+def jacobian(y: Any, wrt: Any) -> Any:
+    """The dense Jacobian dy[i]/dx[j], of shape `y.shape + x.shape`, nested as `y` outside and `wrt` inside."""
+    outputs, restore_y = flatten(y)
+    variables, restore_x = flatten(wrt)
+    _check_variables(variables, wrt)
+    blocks = []
+    for output in outputs:
+        out = as_tensor(output)
+        if not is_inexact(out.dtype):
+            raise GradientError(f"jacobian of {describe(out)}: {_why_constant(out)}")
+        rows = _jacobian_rows(out, variables)
+        blocks.append(restore_x(rows))
+    return restore_y(blocks)
+
+
+def hessian(y: Tensor, wrt: Any) -> Any:
+    """The dense Hessian of the scalar `y`, of shape `x.shape + x.shape`; nested blocks for nested variables."""
+    y = _scalar(y)
+    return jacobian(grad(y, wrt, unused="zero"), wrt)
+
+
+def substitute(outputs: Any, mapping: Mapping[Tensor, Any]) -> Any:
+    """`outputs` with nodes replaced by others of the same shape and dtype; untouched parts are the same objects.
+
+    >>> from symgraph import exp, substitute, symbol
+    >>> x, y = symbol("x"), symbol("y")
+    >>> substitute(exp(x) + x, {x: y}) is exp(y) + y
+    True
+    """
+    pairs: dict[Tensor, Tensor] = {}
+    for old, new in mapping.items():
+        if not isinstance(old, Tensor):
+            raise TypeError(f"substitute replaces tensors, not {describe(old)}")
+        value = as_tensor(new)
+        value = cast(value, old.dtype) if value.aval.weak else value
+        if value.dtype != old.dtype:
+            raise located_error(DTypeError, "substitute", [old, value], f"the dtypes differ; use .astype({str(old.dtype)!r})")
+        if not same_shape(value.shape, old.shape):
+            raise located_error(ShapeError, "substitute", [old, value], "the shapes differ; use broadcast_to")
+        pairs[old] = value
+    leaves, restore = flatten(outputs)
+    return restore(substitute_all([as_tensor(x) for x in leaves], pairs))
+
+
+# Reverse mode --------------------------------------------------------------------------------------------------------
+
+
+def _backward(outputs: list[Tensor], seeds: list[Tensor], variables: list[Tensor], unused: str) -> list[Tensor]:
+    """One sweep in reverse topological order, reaching only what the variables need."""
+    stable = stabilize_nodes(outputs, frozen=variables)
+    order = toposort(stable)
+    reached, active = _dependents(order, variables)
+    cotangents: dict[Tensor, tuple[Any, Mask]] = {}
+    for y, ct in zip(stable, seeds, strict=True):
+        if y in active:
+            _accumulate(cotangents, y, ct, None)
+    keep = current.where
+    try:
+        for node in reversed(order):
+            if node not in active or node not in cotangents:
+                continue
+            ct, mask = cotangents[node]
+            if not isinstance(node.aval, tuple):
+                link_adjoint(ct, node)
+            wanted = [x in active for x in node.inputs]
+            if not any(wanted):
+                continue
+            current.where = node.where
+            if isinstance(node.op, Item):
+                _accumulate_item(cotangents, node.inputs[0], node.op.index, ct)
+                continue
+            if not isinstance(node.op, Primitive):
+                raise GradientError(f"{describe(node)} has no derivative")
+            for x, pulled in zip(node.inputs, node.op.pullback(ct, mask, node, node.inputs, wanted), strict=True):
+                if pulled is not None and x in active:
+                    _accumulate(cotangents, x, *pulled)
+    finally:
+        current.where = keep
+    missing = [v for v in variables if v not in reached]
+    if missing and unused == "raise":
+        raise GradientError(
+            f"{_names(outputs)} does not depend on {_names(missing)}"
+            f"{_made(missing)}; remove it from the variables or pass unused='zero'"
+        )
+    return [cotangents[v][0] if v in cotangents else F.zeros_like(v) for v in variables]
+
+
+def _dependents(order: Sequence[Tensor], variables: Sequence[Tensor]) -> tuple[set[Tensor], set[Tensor]]:
+    """The nodes that depend on a variable, and those among them that do so through real or complex values only."""
+    reached, active = set(), set()
+    roots = set(variables)
+    for node in order:
+        if node in roots:
+            reached.add(node)
+            active.add(node)
+            continue
+        if any(x in reached for x in node.inputs):
+            reached.add(node)
+        if any(x in active for x in node.inputs) and (isinstance(node.aval, tuple) or is_inexact(node.dtype)):
+            active.add(node)
+    return reached, active
+
+
+def _accumulate(cotangents: dict[Tensor, tuple[Any, Mask]], x: Tensor, ct: Tensor, mask: Mask) -> None:
+    before = cotangents.get(x)
+    cotangents[x] = (ct, mask) if before is None else (before[0] + ct, mask_or(before[1], mask))
+
+
+def _accumulate_item(cotangents: dict[Tensor, tuple[Any, Mask]], x: Tensor, index: int, ct: Tensor) -> None:
+    cts = list(cotangents[x][0]) if x in cotangents else [None] * len(x.aval)
+    cts[index] = ct if cts[index] is None else cts[index] + ct
+    cotangents[x] = (tuple(cts), None)
+
+
+# Forward mode --------------------------------------------------------------------------------------------------------
+
+
+def _forward(outputs: list[Tensor], variables: list[Tensor], seeds: list[Tensor]) -> list[Tensor]:
+    """One sweep in topological order; a variable's tangent is its seed, whatever it depends on."""
+    stable = stabilize_nodes(outputs, frozen=variables)
+    tangents: dict[Tensor, Any] = dict(zip(variables, seeds, strict=True))
+    roots = set(variables)
+    keep = current.where
+    try:
+        for node in toposort(stable, stop=roots):
+            if node in roots:
+                continue
+            ts = [tangents.get(x) for x in node.inputs]
+            if all(t is None for t in ts) or not (isinstance(node.aval, tuple) or is_inexact(node.dtype)):
+                continue
+            current.where = node.where
+            if isinstance(node.op, Item):
+                t = ts[0][node.op.index]
+            elif isinstance(node.op, Primitive):
+                t = node.op.pushforward(ts, node, node.inputs)
+            else:
+                raise GradientError(f"{describe(node)} has no derivative")
+            if t is not None:
+                tangents[node] = t if isinstance(node.aval, tuple) else cast(t, node.dtype)
+    finally:
+        current.where = keep
+    return [tangents.get(y) if tangents.get(y) is not None else F.zeros_like(y) for y in stable]
+
+
+# Jacobians -----------------------------------------------------------------------------------------------------------
+
+
+def _jacobian_rows(y: Tensor, variables: list[Tensor]) -> list[Tensor]:
+    """One vector-Jacobian product for each element of `y`, run as a loop over the rows of an identity matrix."""
+    if y.ndim == 0:
+        found = _backward([y], [F.ones_like(y)], variables, "zero")
+        return found
+    size = y.size
+    rows = F.reshape(F.eye(size, dtype=y.dtype), (size, *y.shape))
+    stacked = F.map_rows(lambda row: tuple(_backward([y], [row], variables, "zero")), rows)
+    return [F.reshape(s, (*y.shape, *x.shape)) for s, x in zip(stacked, variables, strict=True)]
+
+
+# Checks --------------------------------------------------------------------------------------------------------------
+
+
+def _scalar(y: Any) -> Tensor:
+    y = as_tensor(y)
+    if isinstance(y.aval, tuple):
+        raise GradientError(f"grad of {describe(y)}, which has several outputs; take one of them")
+    if y.shape != () or not is_inexact(y.dtype) or is_complex(y.dtype):
+        what = f"{describe(y)}{_made([y])}"
+        if not is_inexact(y.dtype):
+            raise GradientError(f"grad of {what}: {_why_constant(y)}")
+        if is_complex(y.dtype):
+            raise GradientError(f"grad of {what}: the output must be real; take its real part or abs, or use vjp")
+        raise GradientError(f"grad of {what}: the output must be a scalar; reduce it with sum or mean, or use vjp or jacobian")
+    return y
+
+
+def _check_variables(variables: list[Any], wrt: Any) -> None:
+    if not variables:
+        raise GradientError("there is no variable to differentiate with respect to")
+    for variable, path in zip(variables, paths(wrt), strict=True):
+        if not isinstance(variable, Tensor):
+            raise TypeError(f"wrt{path} must be a tensor of the graph, not {describe(variable)}")
+        if isinstance(variable.aval, tuple) or not is_inexact(variable.dtype):
+            raise GradientError(f"derivative with respect to {describe(variable)}{_made([variable])}: {_why_constant(variable)}")
+
+
+def _why_constant(x: Tensor) -> str:
+    kind = "bool" if x.dtype == np.bool_ else "int"
+    return f"{kind} values are constants of differentiation; use .astype('float64') where a real variable is meant"
+
+
+def _aligned(primals: list[Any], given: Any, what: str) -> list[Tensor]:
+    """The leaves of `given`, checked against the shapes and cast to the dtypes of the primals."""
+    leaves, _ = flatten(given)
+    if len(leaves) != len(primals):
+        raise ShapeError(f"{len(leaves)} {what}s for {len(primals)} tensors: give one {what} each, in the same nesting")
+    aligned = []
+    for x, leaf in zip(primals, leaves, strict=True):
+        t = as_tensor(leaf)
+        if t.ndim != x.ndim:
+            raise located_error(ShapeError, what, [x, t], f"a {what} has the shape of its tensor. Use broadcast_to(v, x.shape)")
+        try:
+            for a, b in zip(x.shape, t.shape, strict=True):
+                require_equal(a, b)
+        except ShapeError as error:
+            raise located_error(ShapeError, what, [x, t], f"a {what} has the shape of its tensor, but {error}") from None
+        if is_complex(t.dtype) and not is_complex(x.dtype):
+            raise located_error(DTypeError, what, [x, t], f"a {what} of a real tensor is real")
+        aligned.append(cast(t, x.dtype))
+    return aligned
+
+
+def _names(nodes: Sequence[Tensor]) -> str:
+    return ", ".join(describe(node) for node in nodes)
+
+
+def _made(nodes: Sequence[Tensor]) -> str:
+    made = [format_location(node.where) for node in nodes if node.where]
+    return f" (made at {', '.join(dict.fromkeys(made))})" if made else ""
+
+
+F.provide({"vjp": vjp, "jvp": jvp})
+__all__ = ["Leaf", "grad", "hessian", "hvp", "jacobian", "jvp", "make", "substitute", "value_and_grad", "vjp"]

@@ -1,0 +1,77 @@
+"""The NumPy-named functions, and NumPy's own dispatch to them.
+
+`np.exp(x)`, `np.sum(x, axis=0)`, `ndarray @ x` and SciPy's special ufuncs call the symgraph function of the same name when an
+operand is a `Tensor`, so code written for NumPy builds graphs unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from .core import Tensor, describe
+from .ops import functions
+from .ops.late import F
+
+FUNCTIONS: dict[str, Any] = functions()
+F.provide(FUNCTIONS)
+
+LINALG = ("solve", "inv", "det", "slogdet", "cholesky", "norm", "matrix_power", "outer", "trace", "matmul", "tensordot",
+          "lstsq", "eigh", "svd", "qr", "vecdot", "diagonal", "matrix_transpose", "multi_dot", "vector_norm", "matrix_norm")  # fmt: skip
+"""Functions that NumPy keeps in `np.linalg`."""
+
+
+def _by_function(module: ModuleType) -> dict[Any, Callable[..., Any]]:
+    """NumPy's function objects mapped to ours of the same name."""
+    table: dict[Any, Callable[..., Any]] = {}
+    for name, function in FUNCTIONS.items():
+        theirs = getattr(module, name, None)
+        if callable(theirs) and not isinstance(theirs, type):
+            table[theirs] = function
+    return table
+
+
+_numpy = _by_function(np)
+_linalg = {getattr(np.linalg, name): FUNCTIONS[name] for name in LINALG if name in FUNCTIONS and hasattr(np.linalg, name)}
+
+_REDUCTIONS = {np.add: "sum", np.multiply: "prod", np.maximum: "max", np.minimum: "min", np.logical_and: "all", np.logical_or: "any"}
+
+
+def _array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *args: Any, **options: Any) -> Any:
+    if options.pop("out", None) is not None:
+        raise TypeError(
+            f"{ufunc.__name__} into out= with {describe(self)}: a tensor is not written into, nor an array with a tensor "
+            "(x += tensor); write the result as a new expression"
+        )
+    if method == "reduce" and ufunc in _REDUCTIONS:
+        options.setdefault("axis", 0)
+        return FUNCTIONS[_REDUCTIONS[ufunc]](*args, **options)
+    if method == "outer" and len(args) == 2:
+        x, y = (FUNCTIONS["asarray"](a) for a in args)
+        return _array_ufunc(self, ufunc, "__call__", x.reshape(*x.shape, *[1] * y.ndim), y, **options)
+    function = _numpy.get(ufunc) or FUNCTIONS.get(ufunc.__name__)
+    if method != "__call__" or function is None:
+        text = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+        raise TypeError(f"symgraph has no {text} for {describe(self)}; define_op adds an op, evaluate computes a value")
+    dtype = options.pop("dtype", None)
+    if options:
+        raise TypeError(f"{ufunc.__name__} of {describe(self)}: the option {next(iter(options))}= is not supported for tensors")
+    result = function(*args)
+    return result if dtype is None else result.astype(dtype)
+
+
+def _array_function(self: Tensor, function: Any, types: Any, args: Any, options: Any) -> Any:
+    ours = _numpy.get(function) or _linalg.get(function)
+    if ours is None:
+        raise TypeError(
+            f"np.{function.__name__} is not available for tensors such as {describe(self)}; "
+            "write it with the functions symgraph has, or apply it to the value from evaluate"
+        )
+    return ours(*args, **options)
+
+
+Tensor.__array_ufunc__ = _array_ufunc  # type: ignore[attr-defined]
+Tensor.__array_function__ = _array_function  # type: ignore[attr-defined]

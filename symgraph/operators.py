@@ -1,0 +1,325 @@
+"""Dunders and NumPy's methods on tensors: each is one call of the NumPy-named function."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .core import Tensor, describe, format_shape
+from .dims import Size
+from .ops.late import F
+from .provenance import set_name
+
+if TYPE_CHECKING:
+    from .ops.indexing import At
+
+
+class Operators:
+    """What a `Tensor` can do; mixed into it when symgraph is imported."""
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+    if TYPE_CHECKING:
+        shape: Any
+        dtype: Any
+        ndim: Any
+
+    # Arithmetic
+    def __add__(self, other: Any) -> Tensor:
+        return _binary(F.add, self, other)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return _binary(F.add, other, self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return _binary(F.subtract, self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return _binary(F.subtract, other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return _binary(F.multiply, self, other)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return _binary(F.multiply, other, self)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return _binary(F.divide, self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return _binary(F.divide, other, self)
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return _binary(F.floor_divide, self, other)
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return _binary(F.floor_divide, other, self)
+
+    def __mod__(self, other: Any) -> Tensor:
+        return _binary(F.remainder, self, other)
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return _binary(F.remainder, other, self)
+
+    def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return F.divmod(self, other)  # type: ignore[no-any-return]
+
+    def __rdivmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return F.divmod(other, self)  # type: ignore[no-any-return]
+
+    def __pow__(self, other: Any) -> Tensor:
+        return _binary(F.power, self, other)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return _binary(F.power, other, self)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return _binary(F.matmul, self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return _binary(F.matmul, other, self)
+
+    def __neg__(self) -> Tensor:
+        return F.negative(self)  # type: ignore[no-any-return]
+
+    def __pos__(self) -> Tensor:
+        return self  # type: ignore[return-value]
+
+    def __abs__(self) -> Tensor:
+        return F.absolute(self)  # type: ignore[no-any-return]
+
+    def __round__(self, decimals: int = 0) -> Tensor:
+        return F.round(self, decimals)  # type: ignore[no-any-return]
+
+    # Comparison is elementwise; `is` compares expressions
+    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return _binary(F.equal, self, other)
+
+    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return _binary(F.not_equal, self, other)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return _binary(F.less, self, other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return _binary(F.less_equal, self, other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return _binary(F.greater, self, other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return _binary(F.greater_equal, self, other)
+
+    # Logic and bits
+    def __and__(self, other: Any) -> Tensor:
+        return _binary(F.bitwise_and, self, other)
+
+    def __rand__(self, other: Any) -> Tensor:
+        return _binary(F.bitwise_and, other, self)
+
+    def __or__(self, other: Any) -> Tensor:
+        return _binary(F.bitwise_or, self, other)
+
+    def __ror__(self, other: Any) -> Tensor:
+        return _binary(F.bitwise_or, other, self)
+
+    def __xor__(self, other: Any) -> Tensor:
+        return _binary(F.bitwise_xor, self, other)
+
+    def __rxor__(self, other: Any) -> Tensor:
+        return _binary(F.bitwise_xor, other, self)
+
+    def __lshift__(self, other: Any) -> Tensor:
+        return _binary(F.left_shift, self, other)
+
+    def __rlshift__(self, other: Any) -> Tensor:
+        return _binary(F.left_shift, other, self)
+
+    def __rshift__(self, other: Any) -> Tensor:
+        return _binary(F.right_shift, self, other)
+
+    def __rrshift__(self, other: Any) -> Tensor:
+        return _binary(F.right_shift, other, self)
+
+    def __invert__(self) -> Tensor:
+        return F.logical_not(self) if self.dtype == np.bool_ else F.invert(self)  # type: ignore[no-any-return]
+
+    # Indexing
+    def __getitem__(self, key: Any) -> Tensor:
+        return F.getitem(self, key)  # type: ignore[no-any-return]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise TypeError(f"{describe(self)} is immutable: write x = x.at[...].set(value) in place of x[...] = value")
+
+    @property
+    def at(self) -> At:
+        """`x.at[index].set(v)`, `.add(v)`: a copy of x changed at the index."""
+        return F.At(self)  # type: ignore[no-any-return]
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        size = self.shape[0]
+        if not isinstance(size, int):
+            raise TypeError(f"len() of {describe(self)}: {size} is known only when the function is called; use x.shape[0]")
+        return size
+
+    def __iter__(self) -> Any:
+        if self.ndim == 0:
+            raise TypeError(f"iteration over {describe(self)}, a 0-d tensor")
+        size = self.shape[0]
+        if not isinstance(size, int):
+            raise TypeError(f"iteration over {describe(self)}: {size} is known only when the function is called; use scan")
+        return iter([self[i] for i in range(size)])
+
+    __contains__ = None
+
+    # A node has no value
+    def __bool__(self) -> bool:
+        raise TypeError(
+            f"the truth of {describe(self)} is not known while the graph is built: choose with where(condition, a, b) in "
+            "place of `if`, and combine conditions with & | ~ in place of and, or, not"
+        )
+
+    def __float__(self) -> float:
+        raise TypeError(_no_value(self, "float()"))
+
+    def __int__(self) -> int:
+        raise TypeError(_no_value(self, "int()"))
+
+    def __complex__(self) -> complex:
+        raise TypeError(_no_value(self, "complex()"))
+
+    def __index__(self) -> int:
+        raise TypeError(_no_value(self, "use as a Python index"))
+
+    def __array__(self, *args: Any, **options: Any) -> Any:
+        raise TypeError(_no_value(self, "conversion to a NumPy array"))
+
+    def item(self) -> Any:
+        """Not available: a tensor has no value."""
+        raise TypeError(_no_value(self, "item()"))
+
+    # NumPy's attributes and methods
+    @property
+    def T(self) -> Tensor:
+        """The transpose: all axes reversed."""
+        return F.transpose(self)  # type: ignore[no-any-return]
+
+    @property
+    def mT(self) -> Tensor:
+        """The matrix transpose: the last two axes exchanged."""
+        return F.matrix_transpose(self)  # type: ignore[no-any-return]
+
+    @property
+    def size(self) -> Size:
+        """The number of elements, an int or a Dim."""
+        return F.size(self)  # type: ignore[no-any-return]
+
+    @property
+    def real(self) -> Tensor:
+        """The real part."""
+        return F.real(self)  # type: ignore[no-any-return]
+
+    @property
+    def imag(self) -> Tensor:
+        """The imaginary part."""
+        return F.imag(self)  # type: ignore[no-any-return]
+
+    def astype(self, dtype: Any) -> Tensor:
+        """The same values in another dtype."""
+        return F.astype(self, dtype)  # type: ignore[no-any-return]
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """The same elements in another shape; one size may be -1."""
+        return F.reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[no-any-return]
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """The axes in another order, reversed unless told."""
+        order = axes[0] if len(axes) == 1 and (axes[0] is None or not isinstance(axes[0], int)) else axes or None
+        return F.transpose(self, order)  # type: ignore[no-any-return]
+
+    def flatten(self) -> Tensor:
+        """All elements along one axis."""
+        return F.ravel(self)  # type: ignore[no-any-return]
+
+    def copy(self) -> Tensor:
+        """The tensor itself, which is immutable."""
+        return self  # type: ignore[return-value]
+
+    def __repr__(self) -> str:
+        return f"Tensor({describe(self)})" if not isinstance(self.aval, tuple) else f"Tensor({describe(self)}, several outputs)"  # type: ignore[attr-defined]
+
+    def __str__(self) -> str:
+        return F.format(self) if hasattr(F, "format") else repr(self)  # type: ignore[no-any-return]
+
+    def __format__(self, spec: str) -> str:
+        if spec:
+            raise TypeError(_no_value(self, f"formatting with {spec!r}"))
+        return str(self)
+
+
+def _no_value(x: Any, what: str) -> str:
+    return (
+        f"{what} of {describe(x)}: a tensor is a node of a graph and has no value; compute it with "
+        "evaluate(x, {symbol: value}) or compile it with function([...], x)"
+    )
+
+
+def _binary(function: Any, left: Any, right: Any) -> Tensor:
+    for x in (left, right):
+        if not isinstance(x, Tensor) and (isinstance(x, str) or x is None):
+            return NotImplemented
+    return function(left, right)  # type: ignore[no-any-return]
+
+
+METHODS = (
+    "sum", "prod", "mean", "max", "min", "argmax", "argmin", "any", "all", "var", "std", "cumsum", "cumprod", "ptp",
+    "ravel", "squeeze", "swapaxes", "dot", "trace", "diagonal", "clip", "round", "take", "repeat", "conj", "conjugate",
+)  # fmt: skip
+"""Methods that are the function of the same name with the tensor as its first argument."""
+
+
+def _method(name: str) -> Any:
+    def method(self: Tensor, *args: Any, **options: Any) -> Tensor:
+        return getattr(F, name)(self, *args, **options)  # type: ignore[no-any-return]
+
+    method.__name__ = name
+    method.__doc__ = f"`symgraph.{name}` of this tensor."
+    return method
+
+
+def _install() -> None:
+    for name in METHODS:
+        setattr(Operators, name, _method(name))
+    for name, member in vars(Operators).items():
+        if name not in ("__module__", "__dict__", "__weakref__", "__doc__", "__slots__", "__hash__"):
+            setattr(Tensor, name, member)
+
+
+def named(x: Any, name: str) -> Tensor:
+    """`x` itself, remembered under the user's name: in the generated source, the drawings and the messages.
+
+    A tensor that depends on no symbol or parameter is shared between models, so it is given a private twin to carry
+    the name.
+
+    >>> from symgraph import named, symbol, tanh
+    >>> h = named(tanh(symbol("x")), "hidden")
+    >>> h.name
+    'hidden'
+    """
+    from .core import make_fresh
+    from .ops.base import as_tensor
+
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"a name must be a non-empty string, not {name!r}")
+    node = as_tensor(x)
+    if not node.leafy:
+        node = make_fresh(node.op, *node.inputs)
+    set_name(node, name)
+    return node
+
+
+_install()
+__all__ = ["format_shape", "named"]

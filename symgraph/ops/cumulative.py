@@ -1,0 +1,180 @@
+"""Running sums and products along an axis.
+
+The cumulative product is differentiated exactly, also where factors are 0, through first-order linear recurrences
+
+    h[k] = a[k] * h[k - 1] + b[k]        with h[-1] = 0
+
+which are closed under differentiation: the derivative of one is another, run forward (jvp) or backward (vjp).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .. import dims
+from ..core import ShapedArray, Tensor, located_error, make
+from ..dtypes import INT64, DType, as_dtype
+from ..errors import ShapeError
+from . import code
+from .base import General, Linear, Mask, Primitive, Pulled, as_tensor, axis_of, broadcast_like, cast
+from .code import Code
+from .late import F
+
+__all__ = ["cumsum", "cumprod"]
+
+
+@dataclass(frozen=True)
+class Cumulative(Primitive):
+    """An accumulation along one axis, in 64 bits for booleans and integers or in `dtype`."""
+
+    axis: int
+    dtype: DType | None = None
+
+    def infer(self, x: ShapedArray) -> ShapedArray:
+        return ShapedArray(x.shape, self.dtype or _wide(x.dtype))
+
+    def numpy(self, x: Code) -> Code:  # type: ignore[override]
+        one = x.aval is not None and x.aval.ndim == 1
+        return code.method(x, self.name, axis=None if one else self.axis, dtype=self.dtype)
+
+    def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:  # type: ignore[override]
+        (at,) = axes
+        assert at is not None
+        return make(replace(self, axis=self.axis + (self.axis >= at)), x), at
+
+    def nonnegative(self, *known: bool) -> bool:
+        return known[0]
+
+
+@dataclass(frozen=True)
+class CumSum(Cumulative, Linear):
+    """The running sum; its transpose is the running sum from the other end."""
+
+    name = "cumsum"
+
+    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:  # type: ignore[override]
+        return F.flip(cumsum(F.flip(ct, self.axis), self.axis), self.axis)
+
+
+class Rows(General):
+    """A General op whose values along `axis` depend on each other alone: a mask passes to the rows it touches."""
+
+    axis: int
+
+    def pullback(self, ct: Any, mask: Mask, y: Tensor, xs: Sequence[Tensor], wanted: Sequence[bool]) -> list[Pulled]:
+        if mask is not None:  # rows that were not taken may hold inf or nan
+            mask = broadcast_like(F.any(mask, self.axis, keepdims=True), y)
+            y, *xs = (F.where(mask, v, 0) for v in (y, *xs))
+        cts = self.vjp(ct, y, *xs)
+        return [(c, mask) if want and c is not None else None for c, want in zip(cts, wanted, strict=True)]
+
+
+@dataclass(frozen=True)
+class CumProd(Cumulative, Rows):
+    """The running product y[k] = x[0] ... x[k], which is x[k] * y[k - 1]."""
+
+    name = "cumprod"
+
+    def vjp(self, ct: Tensor, y: Tensor, x: Tensor) -> Sequence[Any]:  # type: ignore[override]
+        return [_backward(x, ct, self.axis) * _shifted(y, 1, self.axis)]
+
+    def jvp(self, ts: Sequence[Tensor | None], y: Tensor, x: Tensor) -> Any:  # type: ignore[override]
+        return ts[0] if ts[0] is None else make(Recurrence(self.axis), x, ts[0] * _shifted(y, 1, self.axis))
+
+
+@dataclass(frozen=True)
+class Recurrence(Rows):
+    """h[k] = a[k] * h[k - 1] + b[k] along an axis, for `a` and `b` of one shape."""
+
+    axis: int
+    name = "recurrence"
+
+    def infer(self, a: ShapedArray, b: ShapedArray) -> ShapedArray:
+        if not dims.same_shape(a.shape, b.shape):
+            raise ShapeError("both operands have one shape. Broadcast them first")
+        return b
+
+    def statements(self, out: str, a: Code, b: Code) -> list[str]:  # type: ignore[override]
+        def at(k: str) -> str:
+            return f"[{', '.join([*[':'] * self.axis, k])}]"
+
+        k = f"{out}_k"
+        return [
+            f"{out} = {b.atom}.copy()",
+            f"for {k} in range(1, {out}.shape[{self.axis}]):",
+            f"    {out}{at(k)} += {a.atom}{at(k)} * {out}{at(f'{k} - 1')}",
+        ]
+
+    def vjp(self, ct: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Sequence[Any]:  # type: ignore[override]
+        g = _backward(a, ct, self.axis)
+        return [g * _shifted(y, 0, self.axis), g]
+
+    def jvp(self, ts: Sequence[Tensor | None], y: Tensor, a: Tensor, b: Tensor) -> Any:  # type: ignore[override]
+        ta, tb = ts
+        drive = None if ta is None else ta * _shifted(y, 0, self.axis)
+        drive = tb if drive is None else drive if tb is None else tb + drive
+        return None if drive is None else make(self, a, drive)
+
+    def batch(self, axes: Sequence[int | None], *xs: Tensor) -> tuple[Tensor, int]:
+        sizes = [x.shape[at] for x, at in zip(xs, axes, strict=True) if at is not None]
+        a, b = (
+            F.broadcast_to(x, (sizes[0], *x.shape)) if at is None else F.moveaxis(x, at, 0)
+            for x, at in zip(xs, axes, strict=True)
+        )
+        return make(Recurrence(self.axis + 1), a, b), 0
+
+    def nonnegative(self, *known: bool) -> bool:
+        return known[0] and known[1]
+
+    def cost(self, y: Any, *xs: ShapedArray) -> Any:
+        return 2 * dims.prod(xs[0].shape)
+
+
+def _backward(a: Tensor, ct: Tensor, axis: int) -> Tensor:
+    """g[k] = ct[k] + a[k + 1] * g[k + 1]: the recurrence of the transpose."""
+    turned = _shifted(F.flip(a, axis), 0, axis)
+    return F.flip(make(Recurrence(axis), turned, F.flip(ct, axis)), axis)
+
+
+def _shifted(x: Tensor, first: int, axis: int) -> Tensor:
+    """x[k - 1] along the axis, which begins with `first`."""
+    start = F.full((*x.shape[:axis], 1, *x.shape[axis + 1 :]), first, x.dtype)
+    return F.concatenate([start, x], axis)[(*[slice(None)] * axis, slice(None, -1))]
+
+
+def _wide(dtype: DType) -> DType:
+    return INT64 if dtype.kind in "bi" else as_dtype("uint64") if dtype.kind == "u" else dtype
+
+
+def _along(kind: type[Cumulative], x: Any, axis: Any, dtype: Any) -> Tensor:
+    x = as_tensor(x)
+    x = cast(x, x.dtype) if x.aval.weak else x
+    if axis is None:
+        x, axis = F.ravel(x), 0
+    try:
+        along = axis_of(axis, x.ndim)
+    except ShapeError as error:
+        raise located_error(ShapeError, kind.name, [x], str(error)) from None
+    wanted = None if dtype is None else as_dtype(dtype)
+    if wanted is not None:
+        x = F.astype(x, wanted)
+        wanted = None if _wide(wanted) == wanted else wanted
+    return make(kind(along, wanted), x)
+
+
+def cumsum(x: Any, axis: Any = None, dtype: Any = None) -> Tensor:
+    """The running sum along `axis`, or of the flattened tensor: y[k] = x[0] + ... + x[k].
+
+    Booleans and integers are added in 64 bits, or all elements in `dtype`.
+    """
+    return _along(CumSum, x, axis, dtype)
+
+
+def cumprod(x: Any, axis: Any = None, dtype: Any = None) -> Tensor:
+    """The running product along `axis`, or of the flattened tensor: y[k] = x[0] * ... * x[k].
+
+    Derivatives of every order are exact where factors are 0.
+    """
+    return _along(CumProd, x, axis, dtype)

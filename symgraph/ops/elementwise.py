@@ -1,0 +1,501 @@
+"""Elementwise ops: one line each, holding the partial derivatives in terms of the result and the operands.
+
+A partial of None is zero everywhere. A comment names a choice of subgradient or the points where a partial is infinite.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .. import dims
+from ..core import Constant, ShapedArray, Tensor, located_error, make
+from ..dtypes import BOOL, DType, as_dtype, is_complex, promote
+from ..errors import DTypeError
+from . import code
+from .base import Elementwise, General, Linear, Mask, Pulled, as_tensor, cast, mask_and, promotion_type, unbroadcast, unbroadcast_mask
+from .code import Code
+from .late import F
+
+elementwise = Elementwise
+LN2, LN10 = math.log(2), math.log(10)  # Python floats, hence weak
+
+def ties(x: Tensor, z: Tensor, other: Tensor) -> Tensor:
+    """1 where `x` alone is the chosen value `z`, 1/2 where both are, 0 elsewhere."""
+    half = z.dtype.type(0.5)
+    return F.where(x == z, F.where(other == z, half, z.dtype.type(1)), z.dtype.type(0))  # type: ignore[no-any-return]
+
+
+def _power(z: Tensor, x: Tensor, y: Tensor) -> list[Any]:
+    if isinstance(y.op, Constant):
+        if y.op.value.size == 1:
+            n = y.op.value.item()
+            return [None if n == 0 else 1 if n == 1 else 2 * x if n == 2 else n * x ** (n - 1), None]
+        return [_power_of_base(x, y), None]
+    return [_power_of_base(x, y), F.xlogy(z, x)]
+
+
+def _power_of_base(x: Tensor, y: Tensor) -> Tensor:
+    """y * x**(y - 1), and 0 where y = 0 (also at x = 0)."""
+    return y * x ** F.where(y == 0, 1, y - 1)  # type: ignore[no-any-return]
+
+
+def _infix_or_call(operator: str, function: str) -> Any:
+    """`a & b` for booleans, the function otherwise."""
+
+    def source(*xs: Code) -> Code:
+        if all(x.aval is not None and x.aval.dtype == BOOL for x in xs):
+            return code.infix(operator, *xs) if len(xs) == 2 else code.prefix(operator, *xs)
+        return code.call(function, *xs)
+
+    return source
+
+
+def _all(*known: bool) -> bool:
+    return all(known)
+
+
+def _any(*known: bool) -> bool:
+    return any(known)
+
+
+# fmt: off
+# Arithmetic
+add          = elementwise("add",          lambda z, x, y: [1, 1], source="+", commutative=True, nonnegative=_all, bounded=_all)
+subtract     = elementwise("subtract",     lambda z, x, y: [1, -1], source="-", bounded=_all)
+multiply     = elementwise("multiply",     lambda z, x, y: [y, x], source="*", commutative=True, nonnegative=_all, bounded=_all)
+divide       = elementwise("divide",       lambda z, x, y: [1 / y, -z / y], source="/", nonnegative=_all, hazard="the divisor is 0", flops=4)
+floor_divide = elementwise("floor_divide", lambda z, x, y: [None, None], source="//", flops=4)
+remainder    = elementwise("remainder",    lambda z, x, y: [1, -(x // y)], source="%", flops=8)
+fmod         = elementwise("fmod",         lambda z, x, y: [1, -trunc(x / y)], flops=8)
+power        = elementwise("power",        _power, source="**", nonnegative=lambda x, y: x, hazard="the base is 0 and the exponent below 1", flops=20)
+negative     = elementwise("negative",     lambda y, x: [-1], source="-", bounded=_all)
+positive     = elementwise("positive",     lambda y, x: [1], source="+", bounded=_all)
+reciprocal   = elementwise("reciprocal",   lambda y, x: [-(y * y)], nonnegative=_all, hazard="x = 0", flops=4)
+square       = elementwise("square",       lambda y, x: [2 * x], nonnegative=True)
+sqrt         = elementwise("sqrt",         lambda y, x: [0.5 / y], nonnegative=True, hazard="x = 0", flops=4)  # +inf at 0
+cbrt         = elementwise("cbrt",         lambda y, x: [1 / (3 * y * y)], nonnegative=_all, hazard="x = 0", flops=20)
+real_abs     = elementwise("absolute",     lambda y, x: [sign(x)], source="np.abs", nonnegative=True)  # 0 at 0
+sign         = elementwise("sign",         lambda y, x: [None])
+copysign     = elementwise("copysign",     lambda z, x, y: [sign(x) * copysign(1, y), None])
+hypot        = elementwise("hypot",        lambda z, x, y: [_unit(x, z), _unit(y, z)], commutative=True, nonnegative=True, flops=8)  # 0 at 0
+heaviside    = elementwise("heaviside",    lambda z, x, h: [None, F.astype(x == 0, z.dtype)])
+floor        = elementwise("floor",        lambda y, x: [None], nonnegative=_all)
+ceil         = elementwise("ceil",         lambda y, x: [None], nonnegative=_all)
+trunc        = elementwise("trunc",        lambda y, x: [None], nonnegative=_all)
+rint         = elementwise("rint",         lambda y, x: [None], nonnegative=_all)
+deg2rad      = elementwise("deg2rad",      lambda y, x: [np.pi / 180], nonnegative=_all, bounded=_all)
+rad2deg      = elementwise("rad2deg",      lambda y, x: [180 / np.pi], nonnegative=_all, bounded=_all)
+
+# Choosing the larger or the smaller; ties share evenly
+maximum      = elementwise("maximum", lambda z, x, y: [ties(x, z, y), ties(y, z, x)], selects=lambda z, x, y: [x >= y, y >= x], commutative=False, nonnegative=_any, bounded=_all)
+minimum      = elementwise("minimum", lambda z, x, y: [ties(x, z, y), ties(y, z, x)], selects=lambda z, x, y: [x <= y, y <= x], commutative=False, nonnegative=_all, bounded=_all)
+fmax         = elementwise("fmax",    lambda z, x, y: [ties(x, z, y), ties(y, z, x)], selects=lambda z, x, y: [(x >= y) | isnan(y), (y >= x) | isnan(x)], bounded=_all)
+fmin         = elementwise("fmin",    lambda z, x, y: [ties(x, z, y), ties(y, z, x)], selects=lambda z, x, y: [(x <= y) | isnan(y), (y <= x) | isnan(x)], bounded=_all)
+
+# Exponentials and logarithms
+exp          = elementwise("exp",          lambda y, x: [y], nonnegative=True, flops=20)
+exp2         = elementwise("exp2",         lambda y, x: [LN2 * y], nonnegative=True, flops=20)
+expm1        = elementwise("expm1",        lambda y, x: [y + 1], nonnegative=_all, flops=20)
+log          = elementwise("log",          lambda y, x: [1 / x], hazard="x = 0", flops=20)
+log2         = elementwise("log2",         lambda y, x: [1 / (LN2 * x)], hazard="x = 0", flops=20)
+log10        = elementwise("log10",        lambda y, x: [1 / (LN10 * x)], hazard="x = 0", flops=20)
+log1p        = elementwise("log1p",        lambda y, x: [1 / (1 + x)], nonnegative=_all, hazard="x = -1", flops=20)
+logaddexp    = elementwise("logaddexp",    lambda z, x, y: [F.sigmoid(x - y), F.sigmoid(y - x)], flops=40)
+logaddexp2   = elementwise("logaddexp2",   lambda z, x, y: [F.sigmoid(LN2 * (x - y)), F.sigmoid(LN2 * (y - x))], flops=40)
+
+# Circular and hyperbolic functions
+sin          = elementwise("sin",          lambda y, x: [cos(x)], flops=20)
+cos          = elementwise("cos",          lambda y, x: [-sin(x)], flops=20)
+tan          = elementwise("tan",          lambda y, x: [1 + y * y], flops=20)
+arcsin       = elementwise("arcsin",       lambda y, x: [1 / sqrt(1 - x * x)], nonnegative=_all, hazard="|x| = 1", flops=20)
+arccos       = elementwise("arccos",       lambda y, x: [-1 / sqrt(1 - x * x)], nonnegative=True, hazard="|x| = 1", flops=20)
+arctan       = elementwise("arctan",       lambda y, x: [1 / (1 + x * x)], nonnegative=_all, flops=20)
+arctan2      = elementwise("arctan2",      lambda z, y, x: [x / (x * x + y * y), -y / (x * x + y * y)], hazard="both operands are 0", flops=30)
+sinh         = elementwise("sinh",         lambda y, x: [cosh(x)], nonnegative=_all, flops=20)
+cosh         = elementwise("cosh",         lambda y, x: [sinh(x)], nonnegative=True, flops=20)
+tanh         = elementwise("tanh",         lambda y, x: [1 - y * y], nonnegative=_all, flops=20)
+arcsinh      = elementwise("arcsinh",      lambda y, x: [1 / sqrt(x * x + 1)], nonnegative=_all, flops=20)
+arccosh      = elementwise("arccosh",      lambda y, x: [1 / _sqrt_square_minus_1(x)], nonnegative=True, hazard="x = 1", flops=20)
+arctanh      = elementwise("arctanh",      lambda y, x: [1 / (1 - x * x)], nonnegative=_all, hazard="|x| = 1", flops=20)
+
+# Comparison
+equal         = elementwise("equal",         None, source="==", commutative=True)
+not_equal     = elementwise("not_equal",     None, source="!=", commutative=True)
+less          = elementwise("less",          None, source="<")
+less_equal    = elementwise("less_equal",    None, source="<=")
+greater       = elementwise("greater",       None, source=">")
+greater_equal = elementwise("greater_equal", None, source=">=")
+isnan         = elementwise("isnan",         None)
+isinf         = elementwise("isinf",         None)
+isfinite      = elementwise("isfinite",      None)
+signbit       = elementwise("signbit",       None)
+
+# Logic and bits
+logical_and   = elementwise("logical_and",   None, source=_infix_or_call("&", "np.logical_and"), commutative=True)
+logical_or    = elementwise("logical_or",    None, source=_infix_or_call("|", "np.logical_or"), commutative=True)
+logical_xor   = elementwise("logical_xor",   None, source=_infix_or_call("^", "np.logical_xor"), commutative=True)
+logical_not   = elementwise("logical_not",   None, source=_infix_or_call("~", "np.logical_not"))
+bitwise_and   = elementwise("bitwise_and",   None, source="&", commutative=True)
+bitwise_or    = elementwise("bitwise_or",    None, source="|", commutative=True)
+bitwise_xor   = elementwise("bitwise_xor",   None, source="^", commutative=True)
+invert        = elementwise("invert",        None, source="~")
+left_shift    = elementwise("left_shift",    None, source="<<")
+right_shift   = elementwise("right_shift",   None, source=">>")
+# fmt: on
+
+
+def _unit(x: Tensor, length: Tensor) -> Tensor:
+    """x / length, and 0 where the length is 0, with all derivatives."""
+    return F.where(length == 0, 0, x / length)  # type: ignore[no-any-return]
+
+
+def _sqrt_square_minus_1(x: Tensor) -> Tensor:
+    """sqrt(x * x - 1), on the branch of arccosh for complex x."""
+    return sqrt(x - 1) * sqrt(x + 1) if is_complex(x.dtype) else sqrt(x * x - 1)
+
+
+class MaskedMultiply(Elementwise):
+    """`masked_multiply(mask, a, b)` is a * b inside the mask and 0 outside it, whatever a and b are there."""
+
+    def __call__(self, mask: Any, a: Any, b: Any) -> Tensor:
+        xs = [as_tensor(a), as_tensor(b)]
+        dtype = promote(*[promotion_type(x) for x in xs])
+        return make(self, as_tensor(mask), *[cast(x, dtype) for x in xs])
+
+    def infer(self, mask: ShapedArray, a: ShapedArray, b: ShapedArray) -> ShapedArray:  # type: ignore[override]
+        return ShapedArray(dims.broadcast_shapes(mask.shape, a.shape, b.shape), a.dtype)
+
+    def evaluate(self, mask: Any, a: Any, b: Any) -> Any:  # type: ignore[override]
+        with np.errstate(all="ignore"):
+            return np.where(mask, a * b, a.dtype.type(0))
+
+
+masked_multiply = MaskedMultiply(
+    "masked_multiply",
+    lambda z, mask, a, b: [None, b, a],
+    like=np.multiply,
+    selects=lambda z, mask, a, b: [None, mask, mask],
+    source=lambda mask, a, b: code.call("np.where", mask, code.infix("*", a, b), code.literal(0)),
+    bounded=lambda mask, a, b: a and b,
+    nonnegative=lambda mask, a, b: a and b,
+    flops=2,
+)
+
+
+class Where(General):
+    """`where(condition, a, b)`: the adjoint of the branch not taken is 0 even where its own derivative is infinite."""
+
+    name = "where"
+    inplace = True
+
+    def infer(self, c: ShapedArray, a: ShapedArray, b: ShapedArray) -> ShapedArray:  # type: ignore[override]
+        return ShapedArray(dims.broadcast_shapes(c.shape, a.shape, b.shape), a.dtype, c.weak and a.weak and b.weak)
+
+    def numpy(self, c: Code, a: Code, b: Code) -> Code:  # type: ignore[override]
+        return code.call("np.where", c, a, b)
+
+    def vjp(self, ct: Tensor, y: Tensor, c: Tensor, a: Tensor, b: Tensor) -> Sequence[Any]:  # type: ignore[override]
+        return [None, where(c, ct, 0), where(c, 0, ct)]
+
+    def pullback(self, ct: Any, mask: Mask, y: Tensor, xs: Sequence[Tensor], wanted: Sequence[bool]) -> list[Pulled]:
+        c, a, b = xs
+        taken = [None, c, ~c]
+        return [
+            (unbroadcast(g, x), unbroadcast_mask(mask_and(mask, m), x)) if want and g is not None else None
+            for g, m, x, want in zip(self.vjp(ct, y, *xs), taken, xs, wanted, strict=True)
+        ]
+
+    def jvp(self, ts: Sequence[Tensor | None], y: Tensor, c: Tensor, a: Tensor, b: Tensor) -> Any:  # type: ignore[override]
+        _, ta, tb = ts
+        if ta is None and tb is None:
+            return None
+        t = where(c, 0 if ta is None else ta, 0 if tb is None else tb)
+        return t if t.ndim == y.ndim and dims.same_shape(t.shape, y.shape) else F.broadcast_to(t, y.shape)
+
+    def nonnegative(self, *known: bool) -> bool:
+        return known[1] and known[2]
+
+    def bounded(self, *known: bool) -> bool:
+        return known[1] and known[2]
+
+
+_where = Where()
+
+
+def where(condition: Any, x: Any, y: Any) -> Tensor:
+    """Elements of `x` where `condition` holds, of `y` elsewhere, with broadcasting.
+
+    The derivative follows the condition: the branch not taken receives exactly 0.
+    """
+    c = as_tensor(condition)
+    if c.dtype != BOOL:
+        c = not_equal(c, 0)
+    xs = [as_tensor(x), as_tensor(y)]
+    dtype = promote(*[promotion_type(v) for v in xs])
+    return make(_where, c, *[cast(v, dtype) for v in xs])
+
+
+@dataclass(frozen=True)
+class Cast(Linear):
+    """The same values in another dtype."""
+
+    dtype: DType
+    name: ClassVar[str] = "cast"
+    inplace: ClassVar[bool] = False
+
+    def infer(self, x: ShapedArray) -> ShapedArray:  # type: ignore[override]
+        return ShapedArray(x.shape, self.dtype)
+
+    def numpy(self, x: Code) -> Code:  # type: ignore[override]
+        return code.call(code.dtype(self.dtype), x) if x.literal else code.method(x, "astype", self.dtype)
+
+    def evaluate(self, x: Any) -> Any:  # type: ignore[override]
+        with np.errstate(all="ignore"):
+            return np.asarray(x).astype(self.dtype)
+
+    def transpose(self, ct: Tensor, x: Tensor) -> Any:  # type: ignore[override]
+        if not (x.dtype.kind in "fc" and self.dtype.kind in "fc"):
+            return None
+        return cast(real(ct) if is_complex(ct.dtype) and not is_complex(x.dtype) else ct, x.dtype)
+
+    def transpose_mask(self, mask: Tensor, x: Tensor) -> Tensor:  # type: ignore[override]
+        return mask
+
+    def pushforward(self, ts: Sequence[Tensor | None], y: Tensor, xs: Sequence[Tensor]) -> Any:
+        return None if ts[0] is None else F.cast(ts[0], self.dtype)
+
+    def nonnegative(self, *known: bool) -> bool:
+        return all(known)
+
+    def bounded(self, *known: bool) -> bool:
+        return all(known)
+
+
+def cast_op(x: Tensor, dtype: DType) -> Tensor:
+    """The `Cast` node itself; `base.cast` calls it when the dtype changes."""
+    return make(Cast(dtype), x)
+
+
+def astype(x: Any, dtype: Any) -> Tensor:
+    """`x` in another dtype; a complex tensor is not silently made real: take `real(x)` or `abs(x)` first."""
+    x, to = as_tensor(x), as_dtype(dtype)
+    if is_complex(x.dtype) and not is_complex(to):
+        raise located_error(DTypeError, f"astype({to})", [x], "this would drop the imaginary part. Take real(x) or abs(x) first")
+    return cast(x, to)
+
+
+# Complex numbers: for a real function f of z = x + iy the cotangent of z is df/dx - i df/dy, so that holomorphic rules
+# need no conjugation, and these four are the only places where one appears.
+
+
+class _RealLinear(Linear):
+    structural = False
+
+    def infer(self, x: ShapedArray) -> ShapedArray:  # type: ignore[override]
+        return ShapedArray(x.shape, np.empty(0, x.dtype).real.dtype)
+
+
+class Real(_RealLinear):
+    """The real part."""
+
+    name = "real"
+    is_view = True
+
+    def numpy(self, x: Code) -> Code:  # type: ignore[override]
+        return Code(f"{x.atom}.real")
+
+    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:  # type: ignore[override]
+        return cast(ct, x.dtype)
+
+
+class Imag(_RealLinear):
+    """The imaginary part."""
+
+    name = "imag"
+    is_view = True
+
+    def numpy(self, x: Code) -> Code:  # type: ignore[override]
+        return Code(f"{x.atom}.imag")
+
+    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:  # type: ignore[override]
+        return cast(ct, x.dtype) * -1j
+
+
+class Conjugate(_RealLinear):
+    """The complex conjugate."""
+
+    name = "conjugate"
+
+    def infer(self, x: ShapedArray) -> ShapedArray:  # type: ignore[override]
+        return ShapedArray(x.shape, x.dtype)
+
+    def numpy(self, x: Code) -> Code:  # type: ignore[override]
+        return code.call("np.conj", x)
+
+    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:  # type: ignore[override]
+        return conj(ct)
+
+
+class ComplexAbs(General):
+    """|z|, with derivative 0 at 0."""
+
+    name = "complex_abs"
+
+    def infer(self, x: ShapedArray) -> ShapedArray:  # type: ignore[override]
+        return ShapedArray(x.shape, np.empty(0, x.dtype).real.dtype)
+
+    def numpy(self, x: Code) -> Code:  # type: ignore[override]
+        return code.call("np.abs", x)
+
+    def vjp(self, ct: Tensor, y: Tensor, x: Tensor) -> Sequence[Any]:  # type: ignore[override]
+        return [ct * _unit(conj(x), y)]
+
+    def jvp(self, ts: Sequence[Tensor | None], y: Tensor, x: Tensor) -> Any:  # type: ignore[override]
+        return real(_unit(conj(x), y) * ts[0])
+
+    def nonnegative(self, *known: bool) -> bool:
+        return True
+
+
+_real, _imag, _conj, _complex_abs = Real(), Imag(), Conjugate(), ComplexAbs()
+
+
+def real(x: Any) -> Tensor:
+    """The real part of `x`; a real tensor is returned as it is."""
+    x = as_tensor(x)
+    return make(_real, x) if is_complex(x.dtype) else x
+
+
+def imag(x: Any) -> Tensor:
+    """The imaginary part of `x`, zeros for a real tensor."""
+    x = as_tensor(x)
+    return make(_imag, x) if is_complex(x.dtype) else F.zeros_like(x)
+
+
+def conj(x: Any) -> Tensor:
+    """The complex conjugate; a real tensor is returned as it is."""
+    x = as_tensor(x)
+    return make(_conj, x) if is_complex(x.dtype) else x
+
+
+def absolute(x: Any) -> Tensor:
+    """|x|, with derivative 0 at 0."""
+    x = as_tensor(x)
+    return make(_complex_abs, x) if is_complex(x.dtype) else real_abs(x)
+
+
+def angle(z: Any) -> Tensor:
+    """The argument of a complex number, in radians in (-pi, pi]."""
+    return arctan2(imag(z), real(z))
+
+
+class StopGradient(Linear):
+    """The same value, held constant by differentiation."""
+
+    name = "stop_gradient"
+    is_view = True
+
+    def infer(self, x: ShapedArray) -> ShapedArray:  # type: ignore[override]
+        return x
+
+    def numpy(self, x: Code) -> Code:  # type: ignore[override]
+        return x
+
+    def evaluate(self, x: Any) -> Any:  # type: ignore[override]
+        return x
+
+    def pullback(self, ct: Any, mask: Mask, y: Tensor, xs: Sequence[Tensor], wanted: Sequence[bool]) -> list[Pulled]:
+        return [None]
+
+    def pushforward(self, ts: Sequence[Tensor | None], y: Tensor, xs: Sequence[Tensor]) -> Any:
+        return None
+
+    def nonnegative(self, *known: bool) -> bool:
+        return known[0]
+
+
+_stop_gradient = StopGradient()
+
+
+def stop_gradient(x: Any) -> Tensor:
+    """`x`, treated as a constant by differentiation in either mode."""
+    return make(_stop_gradient, as_tensor(x))
+
+
+def clip(x: Any, a_min: Any = None, a_max: Any = None) -> Tensor:
+    """`minimum(maximum(x, a_min), a_max)`; at a bound the derivative is shared evenly."""
+    y = as_tensor(x)
+    if a_min is not None:
+        y = maximum(y, a_min)
+    return y if a_max is None else minimum(y, a_max)
+
+
+def nan_to_num(x: Any, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Tensor:
+    """`x` with nan and infinities replaced, by 0 and the largest finite values unless told otherwise."""
+    x = as_tensor(x)
+    if x.dtype.kind not in "f":
+        return x
+    limits = np.finfo(x.dtype)
+    x = where(isnan(x), nan, x)
+    x = where(x == np.inf, limits.max if posinf is None else posinf, x)
+    return where(x == -np.inf, limits.min if neginf is None else neginf, x)
+
+
+def round_(x: Any, decimals: int = 0) -> Tensor:
+    """`x` rounded to the given number of decimals, halves to even."""
+    x = as_tensor(x)
+    if x.dtype.kind in "biu" and decimals >= 0:
+        return x
+    return rint(x) if decimals == 0 else rint(x * 10.0**decimals) / 10.0**decimals
+
+
+def divmod(x: Any, y: Any) -> tuple[Tensor, Tensor]:  # noqa: A001
+    """`(x // y, x % y)`."""
+    return floor_divide(x, y), remainder(x, y)
+
+
+def modf(x: Any) -> tuple[Tensor, Tensor]:
+    """The fractional and the whole part of `x`, both with its sign."""
+    whole = trunc(x)
+    return as_tensor(x) - whole, whole
+
+
+def sinc(x: Any) -> Tensor:
+    """sin(pi x) / (pi x), and 1 at 0."""
+    x = as_tensor(x) * np.pi
+    return where(x == 0, 1, sin(x) / where(x == 0, 1, x))
+
+
+FUNCTIONS: dict[str, Any] = {
+    **{name: op for name, op in Elementwise.registry.items() if name != "absolute"},
+    "masked_multiply": masked_multiply,
+    "where": where,
+    "cast": cast_op,
+    "astype": astype,
+    "real": real,
+    "imag": imag,
+    "conj": conj,
+    "conjugate": conj,
+    "absolute": absolute,
+    "abs": absolute,
+    "fabs": absolute,
+    "angle": angle,
+    "stop_gradient": stop_gradient,
+    "clip": clip,
+    "nan_to_num": nan_to_num,
+    "divmod": divmod,
+    "modf": modf,
+    "sinc": sinc,
+    "true_divide": divide,
+    "mod": remainder,
+    "pow": power,
+    "degrees": rad2deg,
+    "radians": deg2rad,
+    "acos": arccos, "asin": arcsin, "atan": arctan, "atan2": arctan2, "acosh": arccosh, "asinh": arcsinh, "atanh": arctanh,
+    "bitwise_not": invert, "bitwise_invert": invert, "round": round_,
+}  # fmt: skip

@@ -1,0 +1,251 @@
+"""Indexing by integer arrays, read (`Gather`) and written (`ScatterAdd`, `ScatterSet`).
+
+A place may be read more than once, so the transpose of a gather adds what comes back: `np.add.at` into zeros. The
+transpose of that is the gather again. Indices are operands after the values, and constants of differentiation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..core import Constant, ShapedArray, Tensor, constant, format_shape, make
+from ..dims import Shape, Size, broadcast_shapes
+from ..dtypes import INT64
+from ..errors import DTypeError, ShapeError
+from . import code
+from .base import Linear, Mask, unbroadcast, unbroadcast_mask
+from .code import Code
+from .late import F
+from .slices import assigned, require_shape, zeros_source
+
+
+@dataclass(frozen=True)
+class Gather(Linear):
+    """x indexed by integer arrays along `axes` (increasing) and whole along the others.
+
+    The axes of the indices, broadcast together, stand in the place of `axes` where those are neighbours, and in front
+    otherwise. Negative indices count from the end; an index out of range is an IndexError when the function runs.
+    """
+
+    axes: tuple[int, ...]
+    name = "gather"
+
+    def infer(self, x: ShapedArray, *indices: ShapedArray) -> ShapedArray:
+        return ShapedArray(gathered(x.shape, self.axes, index_shape(indices)), x.dtype)
+
+    def numpy(self, x: Code, *indices: Code) -> Code:  # type: ignore[override]
+        return code.index(x, *_key(self.axes, indices))
+
+    def transpose(self, ct: Tensor, x: Tensor, *indices: Tensor) -> Tensor:  # type: ignore[override]
+        sizes = [x.shape[a] for a in self.axes]
+        return make(ScatterAdd(self.axes, x.shape, int(all_different(indices, sizes))), ct, *indices)
+
+    def batch(self, axes: Sequence[int | None], x: Tensor, *indices: Tensor) -> tuple[Tensor, int]:  # type: ignore[override]
+        return _gather_batch(self.axes, axes, x, indices)
+
+    def nonnegative(self, *known: bool) -> bool:
+        return known[0]
+
+    def bounded(self, *known: bool) -> bool:
+        return known[0]
+
+
+@dataclass(frozen=True)
+class Pick(Gather):
+    """A gather at one place, `x[i]` with integers known when the function runs: NumPy may return a view."""
+
+    name = "pick"
+    is_view = True
+
+    def infer(self, x: ShapedArray, *indices: ShapedArray) -> ShapedArray:
+        if any(i.shape for i in indices):
+            raise ShapeError("every index must be one integer")
+        return super().infer(x, *indices)
+
+
+@dataclass(frozen=True)
+class ScatterAdd(Linear):
+    """Zeros of `shape` with v added at the indexed places, as often as they are named: the transpose of `Gather`.
+
+    `unique` says that no place is named twice.
+    """
+
+    axes: tuple[int, ...]
+    shape: Shape
+    unique: int
+    name = "scatter_add"
+
+    def infer(self, v: ShapedArray, *indices: ShapedArray) -> ShapedArray:
+        require_shape(v.shape, gathered(self.shape, self.axes, index_shape(indices)))
+        return ShapedArray(self.shape, v.dtype)
+
+    def statements(self, out: str, *xs: Code) -> list[str]:
+        v, *indices = xs
+        key = _key(self.axes, indices)
+        if self.unique:
+            return [f"{out} = {zeros_source(self.shape, v)}", f"{assigned(out, key)} = {v}"]
+        where = code.argument(key[0]) if len(key) == 1 else code.argument(tuple(key))
+        if any(isinstance(k, slice) for k in key):
+            where = f"np.s_[{', '.join(map(code.argument, key))}]"
+        return [f"{out} = {zeros_source(self.shape, v)}", f"np.add.at({out}, {where}, {v})"]
+
+    def transpose(self, ct: Tensor, v: Tensor, *indices: Tensor) -> Tensor:  # type: ignore[override]
+        return gather(ct, self.axes, indices)
+
+    def batch(self, axes: Sequence[int | None], v: Tensor, *indices: Tensor) -> tuple[Tensor, int]:  # type: ignore[override]
+        return _scatter_batch(self.axes, self.shape, bool(self.unique), axes, v, indices)
+
+    def nonnegative(self, *known: bool) -> bool:
+        return known[0]
+
+
+@dataclass(frozen=True)
+class ScatterSet(Linear):
+    """x with v (one value, or one for each) written at the indexed places; `unique` says that none is named twice.
+
+    Otherwise the indices have one axis, along which the last write to a place stays.
+    """
+
+    axes: tuple[int, ...]
+    unique: int
+    name = "scatter_set"
+    linear = 2
+
+    def infer(self, x: ShapedArray, v: ShapedArray, *indices: ShapedArray) -> ShapedArray:
+        place = gathered(x.shape, self.axes, index_shape(indices))
+        if v.ndim:
+            require_shape(v.shape, place)
+        return ShapedArray(x.shape, x.dtype)
+
+    def statements(self, out: str, *xs: Code) -> list[str]:
+        x, v, *indices = xs
+        if not self.unique and len(indices) > 1:  # NumPy may walk backwards where every stride is negative
+            indices = [code.call("np.ascontiguousarray", indices[0]), *indices[1:]]
+        return [f"{out} = {x.atom}.copy()", f"{assigned(out, _key(self.axes, indices))} = {v}"]
+
+    def transpose(self, ct: Tensor, x: Tensor, v: Tensor, *indices: Tensor) -> list[Tensor]:  # type: ignore[override]
+        read = gather(ct, self.axes, indices)
+        if not self.unique:
+            read = F.where(self._stays(x, read, indices), read, constant(0, ct.dtype))
+        return [make(self, ct, constant(0, ct.dtype), *indices), unbroadcast(read, v)]
+
+    def transpose_mask(self, mask: Tensor, x: Tensor, v: Tensor, *indices: Tensor) -> list[Mask]:  # type: ignore[override]
+        read = gather(mask, self.axes, indices)
+        if not self.unique:
+            read = F.logical_and(self._stays(x, read, indices), read)
+        return [make(self, mask, constant(False), *indices), unbroadcast_mask(read, v)]
+
+    def _stays(self, x: Tensor, v: Tensor, indices: Sequence[Tensor]) -> Tensor:
+        """Which of the values written are not overwritten by a later one, in the layout of v."""
+        count = index_shape([i.aval for i in indices])
+        order = F.arange(count[0])
+        places = tuple(range(len(self.axes)))
+        blank = F.zeros(tuple(x.shape[a] for a in self.axes), dtype=INT64)
+        last = gather(make(ScatterSet(places, 0), blank, order, *indices), places, indices)
+        before = position(self.axes)
+        after = v.ndim - before - 1
+        return F.reshape(F.equal(last, order), (*[1] * before, count[0], *[1] * after))
+
+    def nonnegative(self, *known: bool) -> bool:
+        return all(known[:2])
+
+    def bounded(self, *known: bool) -> bool:
+        return all(known[:2])
+
+
+def gather(x: Tensor, axes: tuple[int, ...], indices: Sequence[Tensor]) -> Tensor:
+    """The node of `Gather`, a `Pick` where every index is one integer."""
+    return make((Gather if any(i.ndim for i in indices) else Pick)(axes), x, *indices)
+
+
+def all_different(indices: Sequence[Tensor], sizes: Sequence[Size]) -> bool:
+    """Whether it is certain that indices along axes of these sizes name no place twice."""
+    if not any(i.ndim for i in indices):
+        return True
+    values = [i.op.value for i in indices if isinstance(i.op, Constant)]
+    if len(values) < len(indices) or not all(isinstance(n, int) for n in sizes):
+        return False
+    places = np.stack(np.broadcast_arrays(*[v % n for v, n in zip(values, sizes)]), -1).reshape(-1, len(values))
+    return len(np.unique(places, axis=0)) == len(places)
+
+
+def position(axes: Sequence[int]) -> int:
+    """Where the axes of the indices stand in the result."""
+    return axes[0] if axes[-1] - axes[0] == len(axes) - 1 else 0
+
+
+def gathered(shape: Shape, axes: tuple[int, ...], index_shape: Shape) -> Shape:
+    """The shape of a gather."""
+    rest = [n for a, n in enumerate(shape) if a not in axes]
+    at = position(axes)
+    return (*rest[:at], *index_shape, *rest[at:])
+
+
+def index_shape(indices: Sequence[ShapedArray]) -> Shape:
+    for i in indices:
+        if i.dtype.kind not in "iu":
+            raise DTypeError(f"an index must hold integers, not {i.dtype}. Convert it with .astype(int)")
+    try:
+        return broadcast_shapes(*[i.shape for i in indices])
+    except ShapeError as error:
+        shapes = " and ".join(format_shape(i.shape) for i in indices)
+        raise ShapeError(f"index arrays of shapes {shapes} do not broadcast together ({error})") from None
+
+
+def _key(axes: Sequence[int], indices: Sequence[Any]) -> list[Any]:
+    found = dict(zip(axes, indices, strict=True))
+    return [found.get(a, slice(None)) for a in range(axes[-1] + 1)]
+
+
+def _gather_batch(
+    axes: tuple[int, ...], batch: Sequence[int | None], x: Tensor, indices: Sequence[Tensor]
+) -> tuple[Tensor, int]:
+    """Gather of a batch: as an index array of its own where both x and the indices are batched."""
+    count = max(i.ndim - (b is not None) for i, b in zip(indices, batch[1:]))
+    at = position(axes)
+    if all(b is None for b in batch[1:]):
+        y = gather(F.moveaxis(x, batch[0], 0), tuple(a + 1 for a in axes), indices)
+        return y, 0 if len(axes) == 1 or position([a + 1 for a in axes]) else count
+    lined = [_lined(i, b, count) for i, b in zip(indices, batch[1:])]
+    if batch[0] is None:
+        return gather(x, axes, lined), at
+    x = F.moveaxis(x, batch[0], 0)
+    rows = F.reshape(F.arange(x.shape[0]), (x.shape[0], *[1] * count))
+    shifted = (0, *[a + 1 for a in axes])
+    y = gather(x, shifted, [rows, *lined])  # the batch and the axes of the indices come first
+    return F.moveaxis(y, axes_from(1, count), axes_from(at + 1, count)), 0
+
+
+def axes_from(start: int, count: int) -> tuple[int, ...]:
+    return tuple(range(start, start + count))
+
+
+def _lined(index: Tensor, batch: int | None, count: int) -> Tensor:
+    """An index with the batch axis in front of `count` axes."""
+    if batch is None:
+        return index
+    index = F.moveaxis(index, batch, 0)
+    return F.reshape(index, (index.shape[0], *[1] * (count - index.ndim + 1), *index.shape[1:]))
+
+
+def _scatter_batch(
+    axes: tuple[int, ...],
+    shape: Shape,
+    unique: bool,
+    batch: Sequence[int | None],
+    v: Tensor,
+    indices: Sequence[Tensor],
+) -> tuple[Tensor, int]:
+    count = max(i.ndim - (b is not None) for i, b in zip(indices, batch[1:]))
+    at = position(axes)
+    n = next(x.shape[b] for x, b in zip((v, *indices), batch) if b is not None)
+    v = F.broadcast_to(v, (n, *v.shape)) if batch[0] is None else F.moveaxis(v, batch[0], 0)
+    rows = F.reshape(F.arange(n), (n, *[1] * count))
+    shifted = (0, *[a + 1 for a in axes])
+    v = F.moveaxis(v, axes_from(at + 1, count), axes_from(1, count))
+    lined = [_lined(i, b, count) for i, b in zip(indices, batch[1:])]
+    return make(ScatterAdd(shifted, (n, *shape), int(unique)), v, rows, *lined), 0

@@ -1,0 +1,115 @@
+"""Where a node came from: relations held beside the graph, never part of a node's identity.
+
+Three relations: the user's *line* (kept on the node when it is first made), the user's *name* for a node, and
+*adjoint of*, which is many-to-many: one node may be the adjoint of two, and a variable may itself be an adjoint.
+Names and links are weak: they vanish with the nodes they speak of, so nothing outlives its model.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Generic, TypeVar
+from weakref import ref
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .core import Tensor
+
+V = TypeVar("V")
+Location = tuple[str, int]
+"""A user's file (basename) and line."""
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+_INTERNAL = (
+    _HERE + os.sep,
+    os.path.join(os.path.dirname(_HERE), "codegen") + os.sep,
+    os.path.dirname(os.path.abspath(np.__file__)) + os.sep,
+    "<symgraph",
+    "<__array_function__",
+    "<frozen",
+)
+
+
+class _Current(threading.local):
+    where: Location | None = None
+
+
+current = _Current()
+"""While a pass derives nodes from a node, `current.where` is that node's line; otherwise None and the stack is read."""
+
+
+@contextmanager
+def located(where: Location | None) -> Iterator[None]:
+    """Nodes made inside are attributed to `where`."""
+    before, current.where = current.where, where
+    try:
+        yield
+    finally:
+        current.where = before
+
+
+def user_location() -> Location | None:
+    """The innermost line of code that is neither symgraph's nor NumPy's."""
+    if current.where is not None:
+        return current.where
+    frame = sys._getframe(1)
+    while frame is not None:
+        filename = frame.f_code.co_filename
+        if not filename.startswith(_INTERNAL):
+            return os.path.basename(filename), frame.f_lineno
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def format_location(where: Location | None) -> str:
+    """`model.py:14`, or an empty string when the line is not known."""
+    return f"{where[0]}:{where[1]}" if where else ""
+
+
+class _Relation(Generic[V]):
+    """Values by node, as long as the node lives. (WeakKeyDictionary compares keys by ==, which is elementwise here.)"""
+
+    def __init__(self) -> None:
+        self._entries: dict[int, tuple[ref[Tensor], V]] = {}
+
+    def get(self, node: Tensor) -> V | None:
+        entry = self._entries.get(id(node))
+        return entry[1] if entry is not None else None
+
+    def put(self, node: Tensor, value: V) -> V:
+        key = id(node)
+        self._entries[key] = (ref(node, lambda _: self._entries.pop(key, None)), value)
+        return value
+
+
+_names: _Relation[str] = _Relation()
+_adjoint_of: _Relation[list[ref[Tensor]]] = _Relation()
+
+
+def set_name(node: Tensor, name: str) -> None:
+    """Remember the user's name for `node`; a later name replaces an earlier one."""
+    _names.put(node, name)
+
+
+def name_of(node: Tensor) -> str | None:
+    """The name the user gave to `node`: that of a symbol or parameter, or the one given by `named`."""
+    return getattr(node.op, "label", None) or _names.get(node)
+
+
+def link_adjoint(adjoint: Tensor, forward: Tensor) -> None:
+    """Remember that `adjoint` is the derivative of some output with respect to `forward`."""
+    links = _adjoint_of.get(adjoint)
+    if links is None:
+        links = _adjoint_of.put(adjoint, [])
+    if not any(link() is forward for link in links):
+        links.append(ref(forward))
+
+
+def adjoint_of(node: Tensor) -> list[Tensor]:
+    """The forward nodes whose adjoint `node` is, oldest first."""
+    return [forward for link in _adjoint_of.get(node) or () if (forward := link()) is not None]

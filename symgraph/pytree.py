@@ -1,0 +1,71 @@
+"""Nestings of list, tuple and dict: taken apart into a flat list of leaves, and put together again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+Rebuild = Callable[[Iterable[Any]], Any]
+"""Puts a flat sequence of leaves back into the nesting it was taken from."""
+
+
+def flatten(tree: Any) -> tuple[list[Any], Rebuild]:
+    """The leaves of `tree` in order, and the function that rebuilds the nesting around new leaves.
+
+    >>> leaves, rebuild = flatten({"a": 1, "b": (2, [3])})
+    >>> leaves
+    [1, 2, 3]
+    >>> rebuild("xyz")
+    {'a': 'x', 'b': ('y', ['z'])}
+    """
+    leaves: list[Any] = []
+    shape = _shape_of(tree, leaves)
+    count = len(leaves)
+
+    def rebuild(new: Iterable[Any]) -> Any:
+        values = list(new)
+        if len(values) != count:
+            raise ValueError(f"{len(values)} leaves for a nesting of {count}")
+        return _fill(shape, iter(values))
+
+    return leaves, rebuild
+
+
+def tree_map(function: Callable[[Any], Any], tree: Any) -> Any:
+    """`function` applied to every leaf, in the same nesting."""
+    leaves, rebuild = flatten(tree)
+    return rebuild([function(leaf) for leaf in leaves])
+
+
+def paths(tree: Any) -> list[str]:
+    """A text for each leaf that says where it stands, such as `['layers'][0]`; empty for a bare leaf."""
+    if isinstance(tree, dict):
+        return [f"[{key!r}]{rest}" for key, item in tree.items() for rest in paths(item)]
+    if isinstance(tree, list | tuple):
+        return [f"[{i}]{rest}" for i, item in enumerate(tree) for rest in paths(item)]
+    return [""]
+
+
+class _Leaf:
+    pass
+
+
+def _shape_of(tree: Any, leaves: list[Any]) -> Any:
+    if isinstance(tree, dict):
+        return {key: _shape_of(item, leaves) for key, item in tree.items()}
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return type(tree)(*[_shape_of(item, leaves) for item in tree])
+    if isinstance(tree, list | tuple):
+        return type(tree)([_shape_of(item, leaves) for item in tree])
+    leaves.append(tree)
+    return _Leaf
+
+
+def _fill(shape: Any, values: Any) -> Any:
+    if shape is _Leaf:
+        return next(values)
+    if isinstance(shape, dict):
+        return {key: _fill(item, values) for key, item in shape.items()}
+    if hasattr(shape, "_fields"):
+        return type(shape)(*[_fill(item, values) for item in shape])
+    return type(shape)([_fill(item, values) for item in shape])

@@ -1,0 +1,196 @@
+"""Rewrite rules as equations between tensors.
+
+    x, y = wildcards("x y")
+    rule(log(1 + x), lambda x: log1p(x))
+
+A pattern is written with the tensors' own operators. A wildcard matches any node, and the same node wherever it occurs
+again; a constant matches that number in any dtype; operands of commutative ops match in either order. `some(Sum, "s")(x)`
+matches any `Sum`, whatever its axes, and hands the matched node to the replacement as `s`. A replacement receives what it
+names and returns a tensor of the same type, or None to decline.
+
+Each rule carries a tag: *exact* (bit for bit), *rounding* (equal in real arithmetic), or *finite-real* (equal wherever both
+sides are finite: nan or inf may become the finite answer, never one finite value another).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from ..core import Constant, Leaf, Op, ShapedArray, Tensor, make_fresh
+from ..dtypes import FLOAT64
+
+Tag = Literal["exact", "rounding", "finite-real"]
+Replacement = Callable[..., Tensor | None]
+Bindings = dict[str, Tensor]
+
+
+class Wildcard(Leaf):
+    """Stands for any node."""
+
+    name = "wildcard"
+
+
+class AnyOp(Op):
+    """Stands for any op of a class, with any fields."""
+
+    interned = False
+    name = "any op"
+
+    def __init__(self, kind: type[Op], label: str) -> None:
+        self.kind = kind
+        self.label = label
+
+    def infer(self, *xs: ShapedArray) -> ShapedArray:
+        return ShapedArray((), FLOAT64)
+
+    def __repr__(self) -> str:
+        return f"some({self.kind.__name__}, {self.label!r})"
+
+
+def wildcards(names: str) -> list[Tensor]:
+    """Wildcards with the given names, separated by spaces."""
+    return [make_fresh(Wildcard(name, ShapedArray((), FLOAT64))) for name in names.split()]
+
+
+def some(kind: type[Op], label: str) -> Callable[..., Tensor]:
+    """A pattern for any op of class `kind`; the matched node is bound to `label`."""
+    return lambda *xs: make_fresh(AnyOp(kind, label), *xs)
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """An equation: where `pattern` matches, its `replacement` may stand."""
+
+    pattern: Tensor
+    replacement: Replacement
+    tag: Tag = "rounding"
+    example: Callable[..., Tensor] | None = None
+    """For a pattern with `some`: builds an instance from tensors named like the wildcards, for the rule's own test."""
+    name: str = ""
+    wants: tuple[str, ...] = field(init=False, default=())
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "wants", tuple(inspect.signature(self.replacement).parameters))
+
+    @property
+    def root(self) -> Any:
+        """What the index files the rule under: an op that is unique, or a class of ops."""
+        return root_of(self.pattern.op)
+
+    def apply(self, node: Tensor, frozen: Collection[Tensor]) -> Tensor | None:
+        """The replacement for `node`, or None when the pattern does not match or the rule declines."""
+        for bound in match(self.pattern, node, {}, frozen, top=True):
+            bound["node"] = node
+            new = self.replacement(*[bound[name] for name in self.wants])
+            if new is not None:
+                return new
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class NodeRule:
+    """A rule on every node of an op class, for conditions that a pattern cannot state."""
+
+    kind: Any
+    replacement: Callable[[Tensor], Tensor | None]
+    tag: Tag = "exact"
+    name: str = ""
+
+    @property
+    def root(self) -> Any:
+        return self.kind
+
+    def apply(self, node: Tensor, frozen: Collection[Tensor]) -> Tensor | None:
+        """The replacement for `node`, or None."""
+        return None if any(x in frozen for x in node.inputs) else self.replacement(node)
+
+
+def rule(pattern: Tensor, replacement: Replacement, tag: Tag = "rounding", example: Any = None, name: str = "") -> Rule:
+    """`pattern` may be replaced by `replacement`."""
+    return Rule(pattern, replacement, tag, example, name)
+
+
+def root_of(op: Op) -> Any:
+    """The key under which rules for `op` are filed."""
+    from ..ops.base import Elementwise
+
+    if isinstance(op, AnyOp):
+        return op.kind
+    return op if isinstance(op, Elementwise) else type(op)
+
+
+class RuleSet:
+    """Rules filed by the op at their root; sets join with `+`."""
+
+    def __init__(self, *rules: Rule | NodeRule) -> None:
+        self.rules = rules
+        self.by_root: dict[Any, list[Rule | NodeRule]] = {}
+        for r in rules:
+            self.by_root.setdefault(r.root, []).append(r)
+
+    def __add__(self, other: RuleSet) -> RuleSet:
+        return RuleSet(*self.rules, *other.rules)
+
+    def __iter__(self) -> Iterator[Rule | NodeRule]:
+        return iter(self.rules)
+
+    def __len__(self) -> int:
+        return len(self.rules)
+
+    def at(self, node: Tensor) -> list[Rule | NodeRule]:
+        """The rules whose root may match `node`."""
+        return self.by_root.get(root_of(node.op), [])
+
+
+def match(
+    pattern: Tensor, node: Tensor, bound: Bindings, frozen: Collection[Tensor], top: bool = False
+) -> Iterator[Bindings]:
+    """Every way in which `pattern` matches `node`, extending `bound`; nothing matches through a frozen node."""
+    op = pattern.op
+    if isinstance(op, Wildcard):
+        held = bound.get(op.label)
+        if held is None:
+            yield {**bound, op.label: node}
+        elif held is node:
+            yield bound
+        return
+    if node in frozen and not top:
+        return
+    if isinstance(op, Constant):
+        if isinstance(node.op, Constant) and node.op.value.ndim == 0 and _same_number(op.value, node.op.value):
+            yield bound
+        return
+    if isinstance(op, AnyOp):
+        if not isinstance(node.op, op.kind) or len(node.inputs) != len(pattern.inputs):
+            return
+        if op.label in bound and bound[op.label] is not node:
+            return
+        bound = {**bound, op.label: node}
+    elif node.op is not op and node.op != op:
+        return
+    orders = [pattern.inputs]
+    if op.commutative and pattern.inputs[0] is not pattern.inputs[1]:
+        orders.append(pattern.inputs[::-1])
+    for inputs in orders:
+        yield from _match_all(inputs, node.inputs, bound, frozen)
+
+
+def _match_all(
+    patterns: tuple[Tensor, ...], nodes: tuple[Tensor, ...], bound: Bindings, frozen: Collection[Tensor]
+) -> Iterator[Bindings]:
+    if not patterns:
+        yield bound
+        return
+    for extended in match(patterns[0], nodes[0], bound, frozen):
+        yield from _match_all(patterns[1:], nodes[1:], extended, frozen)
+
+
+def _same_number(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
+    if b.dtype == np.bool_ or a.dtype == np.bool_:
+        return bool(a.dtype == b.dtype and a == b)
+    return bool(a == b) and (a != 0 or bool(np.signbit(a.real) == np.signbit(b.real)))
