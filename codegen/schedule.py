@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from symgraph.core import Constant, Item, Leaf, Tensor
+from symgraph.core import Item, Tensor
 
 from .program import Program
 
@@ -42,7 +42,7 @@ def memory_roots(order: list[Tensor]) -> dict[Tensor, frozenset[Tensor]]:
     """For each node, the nodes in whose memory its value may lie: itself, unless it is made by views alone."""
     roots: dict[Tensor, frozenset[Tensor]] = {}
     for node in order:
-        if isinstance(node.op, Leaf | Constant):
+        if isinstance(node.op, Item) and not getattr(node.inputs[0].op, "is_view", False):
             roots[node] = frozenset([node])
         elif isinstance(node.op, Item) or getattr(node.op, "is_view", False):
             found = NOTHING.union(*[roots[x] for x in node.inputs])

@@ -122,6 +122,8 @@ class _Emitter:
             raise CompileError(f"{node.op!r} is neither an input nor a parameter")
         elif isinstance(node.op, Item):
             return  # named by the statement of its parent
+        elif isinstance(node.op, Cast) and node not in self.reserved and node not in self.outputs:
+            return  # written when something needs the other dtype; promotion often does it
         elif isinstance(node.op, Primitive):
             self._primitive(node, node.op)
         else:
@@ -166,7 +168,13 @@ class _Emitter:
     def _several(self, node: Tensor, op: Primitive) -> None:
         """An op with several outputs: `q, r = ...`, with `_` for those nobody reads."""
         items = {x.op.index: x for x in self.plan.steps if isinstance(x.op, Item) and x.inputs[0] is node}
-        text = op.numpy(*[self._named_operand(i, x) for i, x in zip(node.inputs, self._operands(node, op), strict=True)])
+        xs = [self._named_operand(i, x) for i, x in zip(node.inputs, self._operands(node, op), strict=True)]
+        if op.statements("out", *xs) is not None:
+            name = self.names.number("t")
+            self.body_lines += [(line, node) for line in op.statements(name, *xs) or []]
+            self.code.update({item: Code(f"{name}[{i}]", aval=item.aval) for i, item in items.items()})
+            return
+        text = op.numpy(*xs)
         targets = []
         for index in range(len(node.aval)):
             item = items.get(index)
@@ -179,7 +187,7 @@ class _Emitter:
     def _may_inline(self, node: Tensor, text: Code) -> bool:
         if text.literal or (isinstance(node.op, DimValue)):
             return True
-        if self.plan.uses[node] != 1 or node in self.outputs:
+        if self.plan.uses[node] != 1 or (node in self.outputs and (len(self.program.outputs) > 1 or self.program.updates)):
             return False
         return len(text) <= WIDTH // 2 and text.count("(") <= 4
 
@@ -222,7 +230,7 @@ class _Emitter:
         if isinstance(x.op, Cast) and x not in self.reserved and not (x.inputs[0].dtype.kind == "c"):
             inner, seen = self._bare(x.inputs[0])
             return inner, seen
-        text = self.code[x]
+        text = self._strong(x)
         return text, scalar_type(x.dtype) if text.literal else x.dtype
 
     def _promotes_alike(self, node: Tensor, op: Primitive, seen: Sequence[DType | type]) -> bool:
@@ -245,6 +253,8 @@ class _Emitter:
             if x.dtype in (np.dtype(bool), np.dtype(np.int64)):
                 return Code(str(literal), literal.prec, x.aval, literal=True)
             return Code(f"{code.dtype(x.dtype)}({literal})", aval=x.aval)
+        if x not in self.code:
+            self._primitive(x, x.op)  # type: ignore[arg-type]
         return self.code[x]
 
     def _constant(self, node: Tensor) -> None:

@@ -82,6 +82,8 @@ class Op:
     name: ClassVar[str] | str = "op"
     commutative: ClassVar[bool] | bool = False
     interned: ClassVar[bool] = True
+    bodies: ClassVar[tuple[str, ...]] = ()
+    """The fields that hold closed sub-graphs (`Body`), which passes rewrite too."""
     arranges: ClassVar[bool] = False
     """Whether `arrange` puts the operands of a new node in canonical order."""
 
@@ -279,6 +281,9 @@ class Tensor(_Operators):
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Tensor is immutable: {name} cannot be set")
 
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a Tensor is immutable: {name} cannot be deleted")
+
     def __copy__(self) -> Tensor:
         return self
 
@@ -449,6 +454,30 @@ def symbol(name: str, shape: Any = (), dtype: Any = "float64") -> Tensor:
     if not isinstance(name, str) or not name:
         raise TypeError(f"the name of a symbol must be a non-empty string, not {name!r}")
     return make_fresh(Symbol(name, ShapedArray(as_shape(shape, name), as_dtype(dtype))))
+
+
+def symbols(names: str, shape: Any = (), dtype: Any = "float64") -> tuple[Tensor, ...]:
+    """Several symbols of one shape and dtype, from names separated by spaces or commas.
+
+    >>> [x.name for x in symbols("mu, sigma y")]
+    ['mu', 'sigma', 'y']
+    """
+    return tuple(symbol(name, shape, dtype) for name in names.replace(",", " ").split())
+
+
+def scalar(name: str, dtype: Any = "float64") -> Tensor:
+    """A symbol without axes."""
+    return symbol(name, (), dtype)
+
+
+def vector(name: str, dtype: Any = "float64") -> Tensor:
+    """A symbol with one axis, whose size is known only when the function is called."""
+    return symbol(name, (None,), dtype)
+
+
+def matrix(name: str, dtype: Any = "float64") -> Tensor:
+    """A symbol with two axes, whose sizes are known only when the function is called."""
+    return symbol(name, (None, None), dtype)
 
 
 def as_shape(shape: Any, owner: str = "") -> Shape:

@@ -493,6 +493,8 @@ def _harmless_warnings(outputs: list[Tensor]) -> set[str]:
         op = node.op
         if isinstance(op, Primitive) and op.quiet:
             quiet.add(op.quiet)
+        for field in op.bodies:
+            quiet |= _harmless_warnings(list(getattr(op, field).outputs))
         if isinstance(op, Where | MaskedMultiply):
             chosen.update(node.inputs[1:])
         if node in chosen:

@@ -16,8 +16,9 @@ from .core import Tensor, describe
 from .ops import functions
 from .ops.late import F
 
-FUNCTIONS: dict[str, Any] = functions()
+FUNCTIONS, _late = functions()
 F.provide(FUNCTIONS)
+F.provide(_late)
 
 LINALG = ("solve", "inv", "det", "slogdet", "cholesky", "norm", "matrix_power", "outer", "trace", "matmul", "tensordot",
           "lstsq", "eigh", "svd", "qr", "vecdot", "diagonal", "matrix_transpose", "multi_dot", "vector_norm", "matrix_norm")  # fmt: skip

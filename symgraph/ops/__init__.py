@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from typing import Any
 
 FAMILIES = (
-    "elementwise", "special", "reduce", "statistics", "norm", "softmax", "cumulative", "shape", "joining", "indexing", "creation", "diagonal",
-    "contract", "linalg", "control", "random",
+    "elementwise", "special", "reduce", "statistics", "norm", "cumulative", "softmax", "shape", "joining", "diagonal", "indexing",
+    "creation", "contract", "linalg", "control", "mapped", "random",
 )  # fmt: skip
 
 
-def functions() -> dict[str, Any]:
-    """Every public function of every family, by name."""
-    found: dict[str, Any] = {}
+def functions() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The public functions of every family by name, and those meant for the rules of other families alone."""
+    public: dict[str, Any] = {}
+    late: dict[str, Any] = {}
     for family in FAMILIES:
-        if importlib.util.find_spec(f"{__name__}.{family}") is None: continue  # TEMPORARY
         module = importlib.import_module(f"{__name__}.{family}")
-        table = getattr(module, "FUNCTIONS", None)
-        found.update(table if table is not None else {name: getattr(module, name) for name in module.__all__})
-    return found
+        public.update({name: getattr(module, name) for name in module.__all__})
+        late.update(getattr(module, "LATE", {}))
+    return public, late

@@ -275,7 +275,7 @@ class Elementwise(Primitive):
         return self.name
 
     def __reduce__(self) -> Any:
-        return Elementwise.registry.__getitem__, (self.name,)
+        return _registered, (self.name,)
 
     def __call__(self, *args: Any) -> Tensor:
         if len(args) != self.like.nin:
@@ -334,13 +334,22 @@ class Elementwise(Primitive):
         total: Tensor | None = None
         for t, p, select in zip(ts, self.partials(y, *xs), chosen, strict=True):
             if t is not None and p is not None:
-                term = times(t, p, select, select)
+                # unlike a cotangent, a tangent may be infinite where its operand is not selected
+                stray = select is not None and not is_bounded(t)
+                term = F.where(select, t, 0) * p if stray and is_bounded(p) else times(t, p, select, select)
                 total = term if total is None else total + term
         return None if total is None else broadcast_like(total, y)
 
 
+def _registered(name: str) -> Elementwise:
+    return Elementwise.registry[name]
+
+
 def times(ct: Tensor, p: Tensor | float, select: Mask, mask: Mask) -> Tensor:
-    """`ct * p`; outside `select` it is 0 and outside `mask` it is 0 even where `p` is infinite or nan."""
+    """`ct * p`; outside `select` it is 0 and outside `mask` it is 0 even where `p` is infinite or nan.
+
+    A bounded `p` is itself 0 outside `select`, and `ct` is 0 outside `mask`.
+    """
     if isinstance(p, int | float) and abs(p) == 1:
         chosen = ct if select is None else F.where(select, ct, 0)
         return chosen if p == 1 else -chosen

@@ -1,8 +1,8 @@
 """`cond`: one of two closed sub-graphs runs, as an `if` in the compiled source.
 
 A branch is traced on fresh symbols and then closed: its operands and every tensor it takes from outside become numbered
-bound variables, so that the branch depends on nothing but its inputs. What the branch itself builds stays inside and runs
-only when the branch is taken.
+bound variables, so that the branch depends on nothing but its inputs. What the branch itself builds stays inside and
+runs only when the branch is taken.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ..core import (
     Aval,
     Body,
     Bound,
+    Constant,
     Item,
     Op,
     ShapedArray,
@@ -43,14 +44,13 @@ __all__ = ["cond"]
 
 @dataclass(frozen=True)
 class Cond(Primitive):
-    """`true(*operands)` where the first operand holds, else `false(*operands)`: in both modes the derivative of a branch
-    is a branch of the derivative.
-    """
+    """`true(*operands)` if the first operand holds, else `false(*operands)`; derivatives are branches in turn."""
 
     true: Body
     false: Body
     name = "cond"
     is_view = True  # a branch may return its operand
+    bodies = ("true", "false")
 
     def infer(self, pred: ShapedArray, *xs: ShapedArray) -> Aval:
         if pred.dtype != np.bool_ or pred.shape:
@@ -146,12 +146,15 @@ def _body_cost(body: Body) -> Any:
 
 
 def branch(pred: Tensor, true: Sequence[Tensor], false: Sequence[Tensor], operands: Sequence[Tensor]) -> list[Tensor]:
-    """The outputs of a `Cond` whose branches are given over Bound(i) for operand i; unused operands are left out."""
+    """The outputs of a `Cond` whose branches are given over Bound(i) for operand i; constants move inside."""
     used = {x.op.index: x for x in toposort([*true, *false]) if isinstance(x.op, Bound)}
     place: dict[Tensor, int] = {}
     renumber: dict[Tensor, Tensor] = {}
     for i in sorted(used):
         x = operands[i]
+        if isinstance(x.op, Constant):
+            renumber[used[i]] = x
+            continue
         bound = Bound(place.setdefault(x, len(place)), x.shape, x.dtype)
         renumber[used[i]] = make(bound)
     avals = [x.aval for x in place]
@@ -166,9 +169,15 @@ def branch(pred: Tensor, true: Sequence[Tensor], false: Sequence[Tensor], operan
 def cond(pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
     """`true_fn(*operands)` if `pred` else `false_fn(*operands)`; only the branch that is taken runs.
 
-    `pred` is one bool or number (true unless 0). Operands are tensors, or nestings of list, tuple and dict; a branch may
-    also use tensors from outside directly. Both branches must return the same nesting of tensors, of the same shapes and
-    dtypes (Python scalars adapt), else ShapeError or DTypeError. Where every element chooses for itself, use `where`.
+    `pred` is one bool or number (true unless 0). Operands are tensors, or nestings of list, tuple and dict; a branch
+    may also use tensors from outside directly. Both branches must return the same nesting of tensors, of the same
+    shapes and dtypes (Python scalars adapt), else ShapeError or DTypeError. Use `where` to choose for each element.
+
+    >>> from symgraph import cond, function, log, symbol
+    >>> x = symbol("x")
+    >>> f = function([x], cond(x > 0, lambda: log(x), lambda: 0.0))
+    >>> f(1.0), f(-1.0)
+    (np.float64(0.0), np.float64(0.0))
     """
     test = as_tensor(pred)
     test = test if test.dtype == np.bool_ else F.not_equal(test, 0)

@@ -17,9 +17,22 @@ from ..core import Constant, ShapedArray, Tensor, located_error, make
 from ..dtypes import BOOL, DType, as_dtype, is_complex, promote
 from ..errors import DTypeError
 from . import code
-from .base import Elementwise, General, Linear, Mask, Pulled, as_tensor, cast, mask_and, promotion_type, unbroadcast, unbroadcast_mask
+from .base import Elementwise, General, Linear, Mask, Pulled, as_tensor, broadcast_like, cast, mask_and, promotion_type, unbroadcast, unbroadcast_mask
 from .code import Code
 from .late import F
+
+__all__ = [
+    "add", "subtract", "multiply", "divide", "floor_divide", "remainder", "fmod", "power", "negative", "positive",
+    "reciprocal", "square", "sqrt", "cbrt", "sign", "copysign", "hypot", "heaviside", "floor", "ceil", "trunc",
+    "rint", "deg2rad", "rad2deg", "maximum", "minimum", "fmax", "fmin", "exp", "exp2", "expm1", "log", "log2",
+    "log10", "log1p", "logaddexp", "logaddexp2", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "arctan2",
+    "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh", "equal", "not_equal", "less", "less_equal", "greater",
+    "greater_equal", "isnan", "isinf", "isfinite", "signbit", "logical_and", "logical_or", "logical_xor",
+    "logical_not", "bitwise_and", "bitwise_or", "bitwise_xor", "invert", "left_shift", "right_shift", "where",
+    "astype", "real", "imag", "conj", "absolute", "angle", "stop_gradient", "clip", "nan_to_num", "divmod", "modf",
+    "sinc", "true_divide", "mod", "pow", "abs", "fabs", "conjugate", "degrees", "radians", "acos", "asin", "atan",
+    "atan2", "acosh", "asinh", "atanh", "bitwise_not", "bitwise_invert", "round",
+]  # fmt: skip
 
 elementwise = Elementwise
 LN2, LN10 = math.log(2), math.log(10)  # Python floats, hence weak
@@ -174,12 +187,22 @@ class MaskedMultiply(Elementwise):
         with np.errstate(all="ignore"):
             return np.where(mask, a * b, a.dtype.type(0))
 
+    def pullback(self, ct: Any, mask: Mask, y: Tensor, xs: Sequence[Tensor], wanted: Sequence[bool]) -> list[Pulled]:
+        inside, a, b = xs
+        both = mask_and(mask, inside)
+        pulled = [(x, masked_multiply(both, ct, p)) if want else None for x, p, want in zip((a, b), (b, a), wanted[1:], strict=True)]
+        return [None, *[p and (unbroadcast(p[1], p[0]), unbroadcast_mask(both, p[0])) for p in pulled]]
+
+    def pushforward(self, ts: Sequence[Tensor | None], y: Tensor, xs: Sequence[Tensor]) -> Any:
+        inside, a, b = xs
+        terms = [masked_multiply(inside, t, p) for t, p in zip(ts[1:], (b, a), strict=True) if t is not None]
+        return broadcast_like(terms[0] if len(terms) == 1 else terms[0] + terms[1], y) if terms else None
+
 
 masked_multiply = MaskedMultiply(
     "masked_multiply",
     lambda z, mask, a, b: [None, b, a],
     like=np.multiply,
-    selects=lambda z, mask, a, b: [None, mask, mask],
     source=lambda mask, a, b: code.call("np.where", mask, code.infix("*", a, b), code.literal(0)),
     bounded=lambda mask, a, b: a and b,
     nonnegative=lambda mask, a, b: a and b,
@@ -471,31 +494,15 @@ def sinc(x: Any) -> Tensor:
     return where(x == 0, 1, sin(x) / where(x == 0, 1, x))
 
 
-FUNCTIONS: dict[str, Any] = {
-    **{name: op for name, op in Elementwise.registry.items() if name != "absolute"},
-    "masked_multiply": masked_multiply,
-    "where": where,
-    "cast": cast_op,
-    "astype": astype,
-    "real": real,
-    "imag": imag,
-    "conj": conj,
-    "conjugate": conj,
-    "absolute": absolute,
-    "abs": absolute,
-    "fabs": absolute,
-    "angle": angle,
-    "stop_gradient": stop_gradient,
-    "clip": clip,
-    "nan_to_num": nan_to_num,
-    "divmod": divmod,
-    "modf": modf,
-    "sinc": sinc,
-    "true_divide": divide,
-    "mod": remainder,
-    "pow": power,
-    "degrees": rad2deg,
-    "radians": deg2rad,
-    "acos": arccos, "asin": arcsin, "atan": arctan, "atan2": arctan2, "acosh": arccosh, "asinh": arcsinh, "atanh": arctanh,
-    "bitwise_not": invert, "bitwise_invert": invert, "round": round_,
-}  # fmt: skip
+LATE: dict[str, Any] = {"cast": cast_op, "masked_multiply": masked_multiply}
+"""Functions for the rules of other families alone."""
+
+# The other names NumPy has for them
+true_divide, mod, pow = divide, remainder, power
+abs = fabs = absolute
+conjugate = conj
+degrees, radians = rad2deg, deg2rad
+acos, asin, atan, atan2 = arccos, arcsin, arctan, arctan2
+acosh, asinh, atanh = arccosh, arcsinh, arctanh
+bitwise_not = bitwise_invert = invert
+round = round_

@@ -71,7 +71,7 @@ class Selection:
         return y
 
     def _layout(self, v: Any, spread: bool) -> Tensor:
-        """Values in the dtype of x, broadcast to the selection (one value only if `spread`), laid out as the gather does."""
+        """Values in the dtype of x, laid out as the gather does; one value is broadcast only if `spread`."""
         v = as_tensor(v)
         if is_complex(v.dtype) and not is_complex(self.x.dtype):
             rule = "complex values cannot be written into real ones. Convert x with .astype(complex) first"

@@ -51,6 +51,9 @@ class Solve(General):
         return code.call("np.linalg.solve", a, b)
 
     def vjp(self, ct: Any, y: Tensor, a: Tensor, b: Tensor) -> Sequence[Tensor | None]:
+        if b.ndim == 1 and a.ndim == 2:
+            back = solve(a.T, ct)
+            return -F.outer(back, y), back
         if b.ndim == 1:
             ct, y = F.expand_dims(ct, -1), F.expand_dims(y, -1)
         back = solve(a.mT, ct)
@@ -405,7 +408,7 @@ def qr(a: Any) -> QRResult:
 
 
 def matrix_power(a: Any, n: int) -> Tensor:
-    """The product of n copies of a square matrix, by repeated squaring; of the inverse for n < 0, the identity for 0."""
+    """The product of n copies of a square matrix, by squaring; of the inverse for n < 0, the identity for 0."""
     x, n = as_tensor(a), operator.index(n)
     if x.ndim < 2:
         raise located_error(ShapeError, "matrix_power", [x], f"{describe(x, short=True)} must be a matrix")

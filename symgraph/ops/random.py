@@ -16,7 +16,7 @@ import numpy as np
 from .. import dims
 from ..core import Aval, ShapedArray, Tensor, as_shape, located_error, make
 from ..dims import Shape, Size
-from ..dtypes import INT64, DType, as_dtype
+from ..dtypes import FLOAT64, INT64, DType, as_dtype
 from ..errors import DTypeError, ShapeError
 from . import code
 from .base import Primitive, as_tensor
@@ -51,11 +51,9 @@ class Draw(Primitive):
         generator = Code(f"np.random.default_rng((*{state.atom}, {self.number}))")
         if self.distribution == "permutation":
             return code.method(generator, "permutation", *self.bounds)
-        if self.distribution == "integers":
-            dtype = None if self.dtype == INT64 else self.dtype
-            return code.method(generator, "integers", *self.bounds, self.shape, dtype=dtype)
-        dtype = None if self.dtype == np.float64 else self.dtype
-        return code.method(generator, self.distribution, self.shape, dtype=dtype)
+        dtype = None if self.dtype in (INT64, FLOAT64) else self.dtype
+        size = self.shape[0] if len(self.shape) == 1 else self.shape
+        return code.method(generator, self.distribution, *self.bounds, size, dtype=dtype)
 
     def nonnegative(self, *known: bool) -> bool:
         return self.distribution in ("random", "standard_exponential", "permutation")
@@ -72,8 +70,9 @@ def random_draw(
 ) -> Tensor:
     """The draw of this number from a state.
 
-    `distribution` is "random" (uniform on [0, 1)), "standard_normal", "standard_exponential", "integers" (from bounds[0]
-    up to, without, bounds[1]) or "permutation" (of bounds[0] numbers). The dtype is float64 or int64 unless given.
+    `distribution` is "random" (uniform on [0, 1)), "standard_normal", "standard_exponential", "integers" (from
+    bounds[0] up to, without, bounds[1]) or "permutation" (of bounds[0] numbers). The dtype is float64 or int64 unless
+    given.
     """
     x = as_tensor(state)
     if distribution not in REAL + WHOLE:

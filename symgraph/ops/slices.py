@@ -110,8 +110,8 @@ class SliceSet(Linear):
         return [make(self, mask, constant(False)), unbroadcast_mask(make(Slice(self.items), mask), v)]
 
     def batch(self, axes: Sequence[int | None], x: Tensor, v: Tensor) -> tuple[Tensor, int]:  # type: ignore[override]
-        v = F.broadcast_to(v, sliced(x.shape, self.items)) if axes[1] is None else v
         x, v = _batched((x, v), axes)
+        v = F.reshape(v, (v.shape[0], *[1] * (len(sliced(x.shape[1:], self.items)) - v.ndim + 1), *v.shape[1:]))
         return make(SliceSet((FULL, *self.items)), x, v), 0
 
     def nonnegative(self, *known: bool) -> bool:
@@ -189,6 +189,8 @@ def normal_slice(s: slice, size: Size) -> Range:
     """The normal form of a slice of an axis of `size`."""
     start, stop, step, length = slice_of(s, size)
     if isinstance(start, int) and isinstance(length, int) and isinstance(size, int):
+        if length == size and (step > 0 or size <= 1):
+            return FULL
         if length == 0:
             return None, 0, 1
         step = 1 if length == 1 else step

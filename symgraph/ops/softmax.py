@@ -183,8 +183,8 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     return make(op, x) if op.axis else x
 
 
-def softmax(x: Any, axis: Any = None) -> Tensor:
-    """exp(x) / sum(exp(x)) over the axes `axis` (all, unless told), without overflow; nan where all are -inf.
+def softmax(x: Any, axis: Any = -1) -> Tensor:
+    """exp(x) / sum(exp(x)) over `axis` (the last, unless told; None for all), without overflow; nan where all are -inf.
 
     >>> from symgraph.core import symbol
     >>> softmax(symbol("x", ("batch", 10)), axis=-1).shape
@@ -195,8 +195,8 @@ def softmax(x: Any, axis: Any = None) -> Tensor:
     return x if any(map(_is_zero, x.shape)) else make(Softmax(axes), x) if axes else F.ones_like(x)
 
 
-def log_softmax(x: Any, axis: Any = None) -> Tensor:
-    """log(softmax(x)) over the axes `axis` (all, unless told), accurate where softmax is close to 0 or 1."""
+def log_softmax(x: Any, axis: Any = -1) -> Tensor:
+    """log(softmax(x)) over `axis` (the last, unless told), accurate where softmax is close to 0 or 1."""
     x = _operand("log_softmax", x)
     axes = axes_in("log_softmax", x, axis)
     return x if any(map(_is_zero, x.shape)) else make(LogSoftmax(axes), x) if axes else F.zeros_like(x)

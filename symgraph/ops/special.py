@@ -13,6 +13,13 @@ from .code import Code
 from .elementwise import absolute, exp, expm1, log, log1p, minimum, where
 from .late import F
 
+__all__ = [
+    "sigmoid", "expit", "softplus", "relu", "logit", "log_sigmoid", "log_expit", "leaky_relu", "elu", "selu",
+    "silu", "swish", "gelu", "hard_tanh", "softsign", "relu6", "log1mexp", "xlogy", "xlog1py", "entr", "erf",
+    "erfc", "erfinv", "erfcinv", "ndtr", "ndtri", "log_ndtr", "gammaln", "loggamma", "gamma", "digamma", "psi",
+    "polygamma", "i0", "i1", "j0", "j1", "iv", "jv",
+]  # fmt: skip
+
 elementwise = Elementwise
 _SQRT_PI = math.sqrt(math.pi)
 _SQRT_2PI = math.sqrt(2 * math.pi)
@@ -150,12 +157,5 @@ def log1mexp(x: Any) -> Any:
     return where(small, log(-expm1(-where(small, x, 1))), log1p(-exp(-where(small, 1, x))))
 
 
-FUNCTIONS: dict[str, Any] = {
-    "sigmoid": sigmoid, "expit": sigmoid, "softplus": softplus, "relu": relu, "logit": logit, "log_sigmoid": log_sigmoid,
-    "log_expit": log_sigmoid, "leaky_relu": leaky_relu, "elu": elu, "selu": selu, "silu": silu, "swish": silu, "gelu": gelu,
-    "hard_tanh": hard_tanh, "softsign": softsign, "relu6": relu6, "log1mexp": log1mexp,
-    "xlogy": xlogy, "xlog1py": xlog1py, "entr": entr, "erf": erf, "erfc": erfc, "erfinv": erfinv, "erfcinv": erfcinv,
-    "ndtr": ndtr, "ndtri": ndtri, "log_ndtr": log_ndtr, "gammaln": gammaln, "loggamma": gammaln, "gamma": gamma,
-    "digamma": digamma, "psi": digamma, "polygamma": polygamma, "i0": i0, "i1": i1, "j0": j0, "j1": j1,
-    "iv": iv, "jv": jv,
-}  # fmt: skip
+# The other names SciPy, JAX and PyTorch have for them
+expit, log_expit, swish, loggamma, psi = sigmoid, log_sigmoid, silu, gammaln, digamma

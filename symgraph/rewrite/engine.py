@@ -8,8 +8,9 @@ names and other relations follow. A pass that changes nothing returns the same o
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
-from ..core import Tensor, rebuild
+from ..core import Body, Tensor, make, rebuild
 from ..dims import same_shape
 from ..errors import SymgraphError
 from ..provenance import current
@@ -51,7 +52,7 @@ def rewrite(
                 stack.extend(reversed(pending))
                 continue
             current.where = node.where
-            candidate = rebuild(node, [done[x] for x in node.inputs])
+            candidate = _with_bodies(rebuild(node, [done[x] for x in node.inputs]), rules, fired)
             if candidate is not node and candidate in done:
                 done[node] = done[candidate]
                 continue
@@ -65,6 +66,19 @@ def rewrite(
     finally:
         current.where = keep
     return [done[o] for o in outputs], done
+
+
+def _with_bodies(node: Tensor, rules: RuleSet, fired: Fired | None) -> Tensor:
+    """`node` with the closed sub-graphs of its op rewritten."""
+    if not node.op.bodies:
+        return node
+    changed = {}
+    for field in node.op.bodies:
+        body: Body = getattr(node.op, field)
+        outputs, _ = rewrite(body.outputs, rules, fired=fired)
+        if any(a is not b for a, b in zip(outputs, body.outputs, strict=True)):
+            changed[field] = Body(body.avals, outputs)
+    return make(replace(node.op, **changed), *node.inputs) if changed else node  # type: ignore[type-var]
 
 
 def _apply(rules: RuleSet, node: Tensor, frozen: Collection[Tensor], fired: Fired | None) -> Tensor:

@@ -28,7 +28,7 @@ def _softmax(x: Tensor, s: Tensor) -> Tensor | None:
 
 def _shifted(x: Tensor, m: Tensor, node: Tensor) -> Tensor | None:
     """softmax(x - max(x)) = softmax(x), when the maximum is taken along axes of the softmax."""
-    if not m.op.keepdims or not set(m.op.axis) <= set(node.op.axis):  # type: ignore[attr-defined]
+    if node.op.zero or not m.op.keepdims or not set(m.op.axis) <= set(node.op.axis):  # type: ignore[attr-defined]
         return None
     return F.softmax(x, axis=node.op.axis)  # type: ignore[attr-defined, no-any-return]
 
@@ -69,7 +69,7 @@ STABILIZE = RuleSet(
     # softmax and its logarithm
     rule(exp(x) / some(Sum, "s")(exp(x)), _softmax, example=lambda x: exp(x) / F.sum(exp(x), axis=-1, keepdims=True)),
     rule(some(Softmax, "p")(x - some(Max, "m")(x)), _shifted, example=lambda x: F.softmax(x - F.max(x, axis=-1, keepdims=True))),
-    rule(log(some(Softmax, "p")(x)), lambda x, p: F.log_softmax(x, axis=p.op.axis), example=lambda x: log(F.softmax(x))),
+    rule(log(some(Softmax, "p")(x)), lambda x, p: None if p.op.zero else F.log_softmax(x, axis=p.op.axis), example=lambda x: log(F.softmax(x))),
     rule(exp(some(LogSoftmax, "p")(x)), lambda x, p: F.softmax(x, axis=p.op.axis), example=lambda x: exp(F.log_softmax(x))),
     rule(x - some(LogSumExp, "s")(x), _log_softmax, example=lambda x: x - F.logsumexp(x, axis=-1, keepdims=True)),
     # sigmoid and softplus

@@ -1,0 +1,57 @@
+"""Where a derivative may be infinite or undefined, found from the ops themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .core import Constant, Tensor, describe, toposort
+from .ops.base import Primitive, as_tensor
+from .ops.elementwise import divide, power
+from .provenance import Location, format_location
+from .pytree import flatten
+from .rewrite import stabilize_nodes
+
+
+@dataclass(frozen=True)
+class Hazard:
+    """One place where an adjoint can be inf or nan."""
+
+    node: Tensor
+    condition: str
+    where: Location | None
+
+    def __str__(self) -> str:
+        at = format_location(self.where)
+        operands = ", ".join(describe(x, short=True) for x in self.node.inputs)
+        return f"{at + ': ' if at else ''}{self.node.op.name}({operands}): the derivative is infinite or undefined where {self.condition}"
+
+
+def hazards(outputs: Any) -> list[Hazard]:
+    """Every place in the graph of `outputs` where an adjoint can be inf or nan, with the user's line.
+
+    The graph is looked at as differentiation sees it, with stable forms recognised: `log(1 + exp(x))` is no hazard.
+    A derivative under an untaken branch of `where` is still listed; it is guarded there and does not reach the result.
+
+    >>> from symgraph import hazards, sqrt, symbol
+    >>> [h.condition for h in hazards(sqrt(symbol("x")))]
+    ['x = 0']
+    """
+    leaves, _ = flatten(outputs)
+    found = []
+    for node in toposort(stabilize_nodes([as_tensor(leaf) for leaf in leaves])):
+        if isinstance(node.op, Primitive) and node.op.hazard and node.leafy and not _harmless(node):
+            found.append(Hazard(node, node.op.hazard, node.where))
+    return found
+
+
+def _harmless(node: Tensor) -> bool:
+    """Whether the operand that would be singular is a number that is not."""
+    other = node.inputs[-1].op
+    if not isinstance(other, Constant):
+        return False
+    if node.op is divide:
+        return bool((other.value != 0).all())
+    if node.op is power:
+        return bool((other.value >= 1).all() or ((other.value >= 0) & (other.value % 1 == 0)).all())
+    return False
