@@ -143,7 +143,8 @@ def _backward(outputs: list[Tensor], seeds: list[Tensor], variables: list[Tensor
     for y, ct in zip(stable, seeds, strict=True):
         if y in active:
             _accumulate(cotangents, y, ct, None)
-    keep = current.where
+    keep = current.where, current.order
+    current.order = 1 + max([y.order for y in outputs])
     try:
         for node in reversed(order):
             if node not in active or node not in cotangents:
@@ -164,7 +165,7 @@ def _backward(outputs: list[Tensor], seeds: list[Tensor], variables: list[Tensor
                 if pulled is not None and x in active:
                     _accumulate(cotangents, x, *pulled)
     finally:
-        current.where = keep
+        current.where, current.order = keep
     missing = [v for v in variables if v not in reached]
     if missing and unused == "raise":
         raise GradientError(

@@ -25,7 +25,7 @@ import numpy as np
 from .dims import Dim, Shape, dim, same_shape
 from .dtypes import DType, as_dtype
 from .errors import DTypeError, ShapeError, SymgraphError
-from .provenance import Location, format_location, name_of, user_location
+from .provenance import Location, current, format_location, name_of, user_location
 
 if TYPE_CHECKING:
     from .operators import Operators as _Operators
@@ -84,6 +84,11 @@ class Op:
     interned: ClassVar[bool] = True
     bodies: ClassVar[tuple[str, ...]] = ()
     """The fields that hold closed sub-graphs (`Body`), which passes rewrite too."""
+    family: Any
+    """What rewrite rules are filed under: the class, or the op itself where it is unique by name."""
+
+    def __init_subclass__(cls) -> None:
+        cls.family = cls
     arranges: ClassVar[bool] = False
     """Whether `arrange` puts the operands of a new node in canonical order."""
 
@@ -154,6 +159,7 @@ class Constant(Op):
         if value.dtype.kind in "fc" and np.isnan(value).any():
             bits = np.where(np.isnan(value), value.dtype.type(np.nan), value)
         data = bits.tobytes()
+        self.number = value.item() if value.ndim == 0 else None
         self.key = (
             value.dtype.str,
             value.shape,
@@ -232,7 +238,7 @@ class Body:
 class Tensor(_Operators):
     """A node of the graph. Build one with `symbol`, `parameter`, `constant` or any NumPy-named function."""
 
-    __slots__ = ("__weakref__", "aval", "digest", "flipped", "inputs", "leafy", "op", "where")
+    __slots__ = ("__weakref__", "aval", "digest", "flipped", "inputs", "leafy", "op", "order", "where")
 
     op: Op
     inputs: tuple[Tensor, ...]
@@ -243,6 +249,8 @@ class Tensor(_Operators):
     flipped: bool
     """Whether the user wrote the operands of a commutative op in the other order."""
     where: Location | None
+    order: int
+    """0 for what the user wrote, k for what a k-th differentiation made first: for drawings only."""
 
     __array_priority__ = 1000
 
@@ -255,6 +263,7 @@ class Tensor(_Operators):
         put(self, "leafy", isinstance(op, Leaf | Bound) or any([x.leafy for x in inputs]))
         put(self, "flipped", False)
         put(self, "where", user_location())
+        put(self, "order", current.order)
 
     @property
     def shape(self) -> Shape:
@@ -295,7 +304,7 @@ class Tensor(_Operators):
             return (_unpickle_leaf, (type(self), self.op))
         order = toposort([self])
         position = {node: i for i, node in enumerate(order)}
-        plan = [node if not node.inputs else (node.op, [position[x] for x in node.inputs]) for node in order]
+        plan = [node if not node.inputs else (node.op, [position[x] for x in _as_written(node)]) for node in order]
         return _unpickle_graph, (plan,)
 
 
@@ -581,6 +590,8 @@ def rebuild(node: Tensor, inputs: Sequence[Tensor]) -> Tensor:
     """`node` on new inputs: the same object when they are its own."""
     if all(a is b for a, b in zip(node.inputs, inputs, strict=True)):
         return node
-    if node.flipped:
-        inputs = inputs[::-1]
-    return make(node.op, *inputs)
+    return make(node.op, *(inputs[::-1] if node.flipped else inputs))
+
+
+def _as_written(node: Tensor) -> Sequence[Tensor]:
+    return node.inputs[::-1] if node.flipped else node.inputs

@@ -168,6 +168,8 @@ class Function:
         self._arity = len(self.arguments)
         self.program: Program | None = None
         self.details: Source | None = None
+        self.written: tuple[Tensor, ...] = ()
+        """The outputs, then the updates, as the user wrote them."""
 
     def __call__(self, *args: Any, **by_name: Any) -> Any:
         if by_name or len(args) != self._arity:
@@ -305,7 +307,7 @@ def function(
     ]
     parameters = {n: p for n, p in source.parameters.items() if isinstance(p, Parameter)}
     made = Function(source.text, program.name, arguments, checks, source.constants, parameters, _restorer(outputs))
-    made.program, made.details = program, source
+    made.program, made.details, made.written = program, source, tuple(given)
     return made
 
 
@@ -476,10 +478,14 @@ def _rewritten(given: list[Tensor], optimize: bool) -> tuple[list[Tensor], NodeM
     """The graph ready for emission, the successor of every node as written, and the warnings that are harmless."""
     passes: list[RuleSet] = [STABILIZE + SIMPLIFY, LOWER, SIMPLIFY] if optimize else [STABILIZE, LOWER]
     quiet: set[str] = set()
+    whole: list[Tensor] | None = None
     nodes, mapping = list(given), {node: node for node in toposort(given)}
     for rules in passes:
         if rules is LOWER:
             quiet = _harmless_warnings(nodes)
+            whole = nodes
+        elif whole is not None and all(a is b for a, b in zip(whole, nodes, strict=True)):
+            continue  # nothing was lowered
         nodes, step = rewrite(nodes, rules)
         mapping = compose(mapping, step)
     return nodes, mapping, frozenset(quiet)

@@ -37,10 +37,12 @@ _INTERNAL = (
 
 class _Current(threading.local):
     where: Location | None = None
+    order: int = 0
 
 
 current = _Current()
-"""While a pass derives nodes from a node, `current.where` is that node's line; otherwise None and the stack is read."""
+"""While a pass derives nodes from a node, `current.where` is that node's line; otherwise None and the stack is read.
+While a graph is differentiated, `current.order` is the order of the derivative; what the user writes has order 0."""
 
 
 @contextmanager
@@ -88,7 +90,7 @@ class _Relation(Generic[V]):
 
 
 _names: _Relation[str] = _Relation()
-_adjoint_of: _Relation[list[ref[Tensor]]] = _Relation()
+_adjoint_of: _Relation[dict[int, ref[Tensor]]] = _Relation()
 
 
 def set_name(node: Tensor, name: str) -> None:
@@ -105,11 +107,12 @@ def link_adjoint(adjoint: Tensor, forward: Tensor) -> None:
     """Remember that `adjoint` is the derivative of some output with respect to `forward`."""
     links = _adjoint_of.get(adjoint)
     if links is None:
-        links = _adjoint_of.put(adjoint, [])
-    if not any(link() is forward for link in links):
-        links.append(ref(forward))
+        links = _adjoint_of.put(adjoint, {})
+    known = links.get(id(forward))
+    if known is None or known() is not forward:
+        links[id(forward)] = ref(forward)
 
 
 def adjoint_of(node: Tensor) -> list[Tensor]:
     """The forward nodes whose adjoint `node` is, oldest first."""
-    return [forward for link in _adjoint_of.get(node) or () if (forward := link()) is not None]
+    return [forward for link in (_adjoint_of.get(node) or {}).values() if (forward := link()) is not None]

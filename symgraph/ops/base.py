@@ -256,6 +256,7 @@ class Elementwise(Primitive):
         quiet: str | None = None,
     ) -> None:
         self.name = name
+        self.family = self
         self.partials = partials
         self.like: np.ufunc = like if like is not None else getattr(np, name)
         self.source = source or f"np.{name}"
@@ -335,8 +336,8 @@ class Elementwise(Primitive):
         for t, p, select in zip(ts, self.partials(y, *xs), chosen, strict=True):
             if t is not None and p is not None:
                 # unlike a cotangent, a tangent may be infinite where its operand is not selected
-                stray = select is not None and not is_bounded(t)
-                term = F.where(select, t, 0) * p if stray and is_bounded(p) else times(t, p, select, select)
+                stray = select is not None and is_bounded(p) and not is_bounded(t)
+                term = F.where(select, t, 0) * p if stray else times(t, p, select, mask_and(mask_of(t), select))
                 total = term if total is None else total + term
         return None if total is None else broadcast_like(total, y)
 
@@ -356,6 +357,28 @@ def times(ct: Tensor, p: Tensor | float, select: Mask, mask: Mask) -> Tensor:
     if mask is None or is_bounded(p):
         return ct * p
     return F.masked_multiply(mask, ct, p)  # type: ignore[no-any-return]
+
+
+def mask_of(t: Tensor, depth: int = 4) -> Mask:
+    """Outside which the tangent `t` is 0 because a branch was not taken, by a short look at how it is made; or None."""
+    if depth == 0 or not isinstance(t.op, Primitive):
+        return None
+    if t.op.name == "where":
+        c, a, b = t.inputs
+        return c if _is_zero(b) else F.logical_not(c) if _is_zero(a) else None
+    if t.op.name == "masked_multiply":
+        return t.inputs[0]
+    if t.op.name in ("multiply", "negative", "cast"):
+        masks = [mask_of(x, depth - 1) for x in t.inputs]
+        return next((m for m in masks if m is not None), None)
+    if t.op.name in ("add", "subtract"):
+        return mask_or(*[mask_of(x, depth - 1) for x in t.inputs])
+    return None
+
+
+def _is_zero(x: Tensor) -> bool:
+    x = x.inputs[0] if x.op.name == "full" else x
+    return isinstance(x.op, Constant) and not x.op.value.any()
 
 
 def is_bounded(p: Tensor | float, depth: int = 6) -> bool:

@@ -346,13 +346,13 @@ def _full(x: Tensor, axis: int, width: int, value: Any) -> Tensor | None:
 
 
 def _edge(x: Tensor, axis: int, before: int, after: int) -> tuple[Tensor | None, ...]:
-    def end(part: slice, width: int) -> Tensor | None:
-        edge = F.getitem(x, (*[slice(None)] * axis, part))
+    def end(place: int, width: int) -> Tensor | None:
+        edge = F.expand_dims(F.getitem(x, (*[slice(None)] * axis, place)), axis)
         return F.broadcast_to(edge, (*x.shape[:axis], width, *x.shape[axis + 1 :])) if width else None
 
-    _continues(x, axis, 1)
-    n = x.shape[axis]
-    return end(slice(0, 1), before), end(slice(n - 1, n), after)
+    if same(x.shape[axis], 0):
+        _continues(x, axis, 1)
+    return end(0, before), end(-1, after)
 
 
 def _wrap(x: Tensor, axis: int, before: int, after: int) -> tuple[Tensor | None, ...]:

@@ -35,6 +35,12 @@ class Wildcard(Leaf):
     name = "wildcard"
 
 
+class Number(Wildcard):
+    """Stands for any 0-d constant."""
+
+    name = "number"
+
+
 class AnyOp(Op):
     """Stands for any op of a class, with any fields."""
 
@@ -57,6 +63,11 @@ def wildcards(names: str) -> list[Tensor]:
     return [make_fresh(Wildcard(name, ShapedArray((), FLOAT64))) for name in names.split()]
 
 
+def numbers(names: str) -> list[Tensor]:
+    """Wildcards that match 0-d constants only."""
+    return [make_fresh(Number(name, ShapedArray((), FLOAT64))) for name in names.split()]
+
+
 def some(kind: type[Op], label: str) -> Callable[..., Tensor]:
     """A pattern for any op of class `kind`; the matched node is bound to `label`."""
     return lambda *xs: make_fresh(AnyOp(kind, label), *xs)
@@ -73,8 +84,12 @@ class Rule:
     """For a pattern with `some`: builds an instance from tensors named like the wildcards, for the rule's own test."""
     name: str = ""
     wants: tuple[str, ...] = field(init=False, default=())
+    needs: frozenset[Any] = field(init=False, default=frozenset())
+    """The families and numbers that must be among the operands of a node for the pattern to match it."""
 
     def __post_init__(self) -> None:
+        fixed = [x.op for x in self.pattern.inputs if type(x.op) is not Wildcard]
+        object.__setattr__(self, "needs", frozenset(_need(op) for op in fixed))
         object.__setattr__(self, "wants", tuple(inspect.signature(self.replacement).parameters))
 
     @property
@@ -100,6 +115,7 @@ class NodeRule:
     replacement: Callable[[Tensor], Tensor | None]
     tag: Tag = "exact"
     name: str = ""
+    needs: frozenset[Any] = frozenset()
 
     @property
     def root(self) -> Any:
@@ -115,13 +131,16 @@ def rule(pattern: Tensor, replacement: Replacement, tag: Tag = "rounding", examp
     return Rule(pattern, replacement, tag, example, name)
 
 
-def root_of(op: Op) -> Any:
-    """The key under which rules for `op` are filed."""
-    from ..ops.base import Elementwise
+def _need(op: Op) -> Any:
+    return Constant if isinstance(op, Number) else op.number if isinstance(op, Constant) else root_of(op)
 
-    if isinstance(op, AnyOp):
-        return op.kind
-    return op if isinstance(op, Elementwise) else type(op)
+
+def root_of(op: Op) -> Any:
+    """The key under which rules for a pattern's op are filed."""
+    return op.kind if isinstance(op, AnyOp) else op.family
+
+
+NO_RULES: list[Any] = []
 
 
 class RuleSet:
@@ -143,8 +162,14 @@ class RuleSet:
         return len(self.rules)
 
     def at(self, node: Tensor) -> list[Rule | NodeRule]:
-        """The rules whose root may match `node`."""
-        return self.by_root.get(root_of(node.op), [])
+        """The rules whose root, and the operands it asks for, may match `node`."""
+        filed = self.by_root.get(node.op.family)
+        if filed is None:
+            return NO_RULES
+        there = {x.op.family for x in node.inputs}
+        if Constant in there:
+            there.update([x.op.number for x in node.inputs if isinstance(x.op, Constant)])
+        return [r for r in filed if r.needs <= there]
 
 
 def match(
@@ -153,6 +178,8 @@ def match(
     """Every way in which `pattern` matches `node`, extending `bound`; nothing matches through a frozen node."""
     op = pattern.op
     if isinstance(op, Wildcard):
+        if isinstance(op, Number) and not (isinstance(node.op, Constant) and node.op.value.ndim == 0):
+            return
         held = bound.get(op.label)
         if held is None:
             yield {**bound, op.label: node}

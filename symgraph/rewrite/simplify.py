@@ -13,9 +13,10 @@ from ..ops.elementwise import Cast, MaskedMultiply, Where
 from ..ops.late import F
 from ..ops.reduce import Sum
 from ..ops.shape import BroadcastTo, Reshape, Transpose
-from .pattern import NodeRule, RuleSet, rule, some, wildcards
+from .pattern import NodeRule, RuleSet, numbers, rule, some, wildcards
 
-x, y, z, c = wildcards("x y z c")
+x, y, z = wildcards("x y z")
+c, d = numbers("c d")
 where, masked_multiply = F.where, F.masked_multiply
 
 FOLD_LIMIT = 4096
@@ -151,9 +152,9 @@ def _same(node: Tensor, x: Tensor) -> Tensor | None:
     return x if node.ndim == x.ndim and same_shape(x.shape, node.shape) else None
 
 
-def _merge_factors(x: Tensor, y: Tensor, z: Tensor) -> Tensor | None:
-    """(x * y) * z with numbers y and z: x * (y * z)."""
-    return x * (y * z) if _is_scalar(y) and _is_scalar(z) and not _is_scalar(x) and _finite(y, z) else None
+def _merge_factors(x: Tensor, c: Tensor, d: Tensor) -> Tensor | None:
+    """(x * c) * d = x * (c * d)."""
+    return x * (c * d) if not _is_scalar(x) and _finite(c, d) else None
 
 
 def _finite(*nodes: Tensor) -> bool:
@@ -162,18 +163,9 @@ def _finite(*nodes: Tensor) -> bool:
     return bool(np.isfinite(value)) and (value != 0 or any(not node.op.value for node in nodes))  # type: ignore[attr-defined]
 
 
-def _reciprocal_factor(x: Tensor, y: Tensor, z: Tensor) -> Tensor | None:
-    """x * (y / z) with a number y = 1: x / z."""
-    return x / z if _is_scalar(y) and y.op.value == 1 else None  # type: ignore[attr-defined]
-
-
-def _minus_one(x: Tensor, c: Tensor) -> Tensor | None:
-    return -x if _is_scalar(c) and c.op.value == -1 and is_inexact(x.dtype) else None  # type: ignore[attr-defined]
-
-
 def _power_of_number(x: Tensor, c: Tensor) -> Tensor | None:
     """x**1 = x, x**0.5 = sqrt x for x without sign trouble, x**-1 = 1 / x, x**0 = 1."""
-    if not _is_scalar(c) or not is_inexact(x.dtype):
+    if not is_inexact(x.dtype):
         return None
     n = c.op.value.item()  # type: ignore[attr-defined]
     if n == 1:
@@ -247,14 +239,14 @@ CANONICALIZE = RuleSet(
 )
 
 SIMPLIFY = CANONICALIZE + RuleSet(
-    rule(x * c, _minus_one, tag="exact"),
+    rule(x * -1, lambda x, node: -x if x.dtype != np.bool_ else None, tag="exact"),
     rule(x**c, _power_of_number, tag="rounding"),
     rule(x * 0, _times_zero, tag="finite-real"),
     rule(x - x, lambda x: _zero_like(x), tag="finite-real"),
     rule(x / x, _self_quotient, tag="finite-real"),
-    rule(x * (y / z), _reciprocal_factor),
+    rule(x * (1 / z), lambda x, z: x / z),
     rule(x * F.reciprocal(z), lambda x, z: x / z),
-    rule((x * y) * z, _merge_factors),
+    rule((x * c) * d, _merge_factors),
     rule(x + (-y), lambda x, y: x - y, tag="exact"),
     rule(x - (-y), lambda x, y: x + y, tag="exact"),
     rule((-x) * (-y), lambda x, y: x * y, tag="exact"),

@@ -96,6 +96,9 @@ def _symbols(values: Sequence[Any], shapes: Sequence[Any] | None = None) -> list
 
 def _check_covers(record: Record, outputs: Sequence[Tensor]) -> None:
     present = {key_of(node.op) for node in toposort(outputs)}
+    if record.symbolic is not None:
+        named, _ = flatten(record.build(*_symbols([np.asarray(v) for v in record.samples[0]], record.symbolic)))
+        present |= {key_of(node.op) for node in toposort(named)}
     missing = set(record.covered) - present
     assert not missing, f"{record.name}: the graph of its record has no {', '.join(sorted(missing))}, only {sorted(present)}"
 

@@ -129,4 +129,58 @@ LINALG = [
            reference=lambda a: np.linalg.matrix_power(a, 3) + np.linalg.matrix_power(a, -2)),
 ]  # fmt: skip
 
-PRODUCTS: list[Record] = [*CONTRACTIONS, *LINALG]
+def _branches(x: Any, y: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """Two branches over an operand that capture another tensor, one through an expression made outside."""
+    outside = y * y
+    return (lambda a: F.sin(a) * y, lambda a: a * a * outside)
+
+
+def _in_numpy(x: Any, y: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    return (lambda a: np.sin(a) * y, lambda a: a * a * y * y)
+
+
+_x, _y = _of(3), _of(3)
+
+CONTROL = [
+    Record("cond", lambda p, x, y: F.cond(p, *_branches(x, y), x), [(A(True), _x, _y), (A(False), _x, _y), (A(True), _x[:0], _y[:0])],
+           reference=lambda p, x, y: _in_numpy(x, y)[not p](x), symbolic=[(), ("n",), ("n",)]),
+    Record("cond of several", lambda p, x: F.cond(p > 0, lambda a: (F.exp(a), a[0]), lambda a: (a, F.sum(a * a)), x),
+           [(A(1.0), _x), (A(-1.0), _x)], covers=("cond",),
+           reference=lambda p, x: (np.exp(x), x[0]) if p > 0 else (x, np.sum(x * x))),
+    Record("cond in cond", lambda p, q, x: F.cond(p, lambda a: F.cond(q, lambda b: b * F.sum(a), lambda b: F.tanh(b) * x, a), lambda a: -a, x),
+           [(A(p), A(q), _x) for p in (True, False) for q in (True, False)], covers=("cond",),
+           reference=lambda p, q, x: (x * np.sum(x) if q else np.tanh(x) * x) if p else -x, symbolic=[(), (), ("n",)]),
+    Record("cond where a branch is singular", lambda x: F.cond(x > 0, lambda: F.log(x), lambda: F.sin(x)), [(A(0.7),), (A(-0.7),)],
+           covers=("cond",), reference=lambda x: np.log(x) if x > 0 else np.sin(x), singular=[(A(0.0),)]),
+    Record("map_rows", lambda x, y: F.map_rows(lambda a, b: F.outer(a, b * b), x, y), [(_of(3, 2), _of(3, 4)), (_of(1, 2), _of(1, 4))],
+           reference=lambda x, y: np.stack([np.outer(a, b * b) for a, b in zip(x, y, strict=True)]), symbolic=[("n", 2), ("n", 4)],
+           sizes=({"n": 4}, {"n": 1})),
+    Record("map_rows of several", lambda x, y: F.map_rows(lambda a: (F.sum(a) * y, a @ y), x), [(_of(3, 2), _of(2))], covers=("map_rows",),
+           reference=lambda x, y: (np.sum(x, axis=1)[:, None] * y, x @ y), symbolic=[("n", 2), (2,)], sizes=({"n": 4}, {"n": 1})),
+]  # fmt: skip
+
+_STATE = A([7, 3], np.uint64)
+
+
+def _draw(distribution: str, shape: tuple[int, ...], *bounds: int) -> Record:
+    def reference(state: Any) -> Any:
+        method = getattr(np.random.default_rng((*state, 5)), distribution)
+        return method(*bounds) if distribution == "permutation" else method(*bounds, size=shape)
+
+    return Record(f"draw {distribution} {shape}", lambda state: F.random_draw(distribution, state, 5, shape, bounds=bounds),
+                  [(_STATE,)], covers=("draw",), reference=reference, order=0)  # fmt: skip
+
+
+RANDOM = [
+    _draw("random", (2, 3)),
+    _draw("standard_normal", ()),
+    _draw("standard_normal", (0, 3)),
+    _draw("standard_exponential", (4,)),
+    _draw("integers", (5,), -3, 7),
+    _draw("permutation", (), 6),
+    Record("draw of a size", lambda state, x: x * F.random_draw("standard_normal", state, 2, x.shape), [(_STATE, _of(3, 2))],
+           covers=("draw",), reference=lambda state, x: x * np.random.default_rng((*state, 2)).standard_normal(x.shape),
+           symbolic=[(2,), ("n", 2)], float32=False),
+]  # fmt: skip
+
+PRODUCTS: list[Record] = [*CONTRACTIONS, *LINALG, *CONTROL, *RANDOM]

@@ -123,6 +123,16 @@ def test_every_source_agrees_with_the_interpreter(seed):
     check_sources(leaves, [loss, *gradients], values, rtol=1e-8)
 
 
+def has_kink(loss, node, direction, known):
+    """Whether the slopes to the left and to the right differ, however small the step."""
+
+    def jump(step):
+        at = [interpret([loss], {**known, node: known[node] + k * step * direction})[0] for k in (-1, 0, 1)]
+        return abs(at[0] - 2 * at[1] + at[2]) / step
+
+    return jump(1e-3) > 1e-6 and jump(1e-4) > 0.5 * jump(1e-3)
+
+
 @pytest.mark.parametrize("seed", range(100, 130))
 def test_the_gradient_of_every_node_agrees_with_differences(seed):
     _, pool, values = grow(seed, 18)
@@ -130,16 +140,22 @@ def test_the_gradient_of_every_node_agrees_with_differences(seed):
     loss = scalar_of(good[-3:])
     numbers = dict(zip(toposort([loss]), interpret(toposort([loss]), values), strict=True))
     rng = np.random.default_rng(seed)
+    checked = 0
     for node in toposort([loss]):
         if not is_inexact(node.dtype) or (not node.leafy):
             continue
         direction = rng.uniform(0.5, 1, np.shape(numbers[node])) * rng.choice([-1, 1], np.shape(numbers[node]))
-        (expected,) = central_differences([loss], {node: direction}, {**values, node: numbers[node]})
+        known = {**values, node: numbers[node]}
+        if has_kink(loss, node, direction, known):  # such as relu(relu(x)), which starts at the corner
+            continue
+        checked += 1
+        (expected,) = central_differences([loss], {node: direction}, known)
         (by_vjp,) = interpret([sg.sum(sg.vjp(loss, node, 1.0) * direction)], values)
         (by_jvp,) = interpret([sg.jvp(loss, node, direction)], values)
         where = f"seed {seed}, {node.op!r} {node.shape} made at {node.where}"
         np.testing.assert_allclose(by_vjp, by_jvp, rtol=1e-8, atol=1e-9, err_msg=where)
         np.testing.assert_allclose(by_vjp, expected, rtol=1e-5, atol=1e-6, err_msg=where)
+    assert checked > len(numbers) // 3
 
 
 @pytest.mark.parametrize("seed", range(200, 212))

@@ -1,0 +1,305 @@
+"""A compiled function as a module of its own: `step.py`, which imports NumPy and no symgraph, and `step.npz` beside it.
+
+The module reads from top to bottom: arrays loaded from the `.npz` as globals, the generated function just as `.source`
+shows it, then the check of its arguments, and `save` for the parameters. It is text made from text: every name in it is
+an identifier that was given out once, and what the user wrote appears only inside quoted strings.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from textwrap import dedent, indent
+from typing import Any
+
+import numpy as np
+
+from symgraph.core import format_shape
+from symgraph.dims import Dim, Size, Variable, code as size_code
+from symgraph.errors import CompileError
+from symgraph.ops.code import dtype as dtype_code
+
+from .names import Names
+from .program import Check
+from .runtime import Argument
+
+Arrays = Mapping[str, np.ndarray[Any, Any]]
+
+_NOT_KEYS = frozenset(["file", "allow_pickle"])
+"""Keywords of `np.savez`, which cannot be the names of arrays in it."""
+
+
+def export(
+    path: str | os.PathLike[str],
+    source_text: str,
+    name: str,
+    arguments: Sequence[Argument],
+    checks: Sequence[Check],
+    constants: Arrays,
+    arrays: Arrays,
+) -> None:
+    """Write the function `name` of `source_text` as the module `path`, with `constants` and the parameters `arrays` beside it.
+
+    Both files are complete under temporary names before either takes its place. Without arrays there is no `.npz`.
+
+    Raises `CompileError` for a path that does not end in `.py` or would hide NumPy or SciPy, `FileNotFoundError` for a
+    missing directory and `IsADirectoryError` where a directory has that name; then nothing is written.
+    """
+    target = _target(path)
+    text = module_text(source_text, name, arguments, checks, list(constants), list(arrays))
+    files = {target: text.encode()}
+    stored = {**constants, **arrays}
+    keys = _keys(list(stored))
+    temporaries: dict[Path, Path] = {}
+    token = secrets.token_hex(4)
+    try:
+        if stored:
+            beside = target.with_suffix(".npz")
+            temporaries[beside] = beside.with_name(f".{beside.name}.{token}")
+            with open(temporaries[beside], "xb") as file:
+                np.savez(file, allow_pickle=False, **{keys[n]: a for n, a in stored.items()})
+        for final, content in files.items():
+            temporaries[final] = final.with_name(f".{final.name}.{token}")
+            with open(temporaries[final], "xb") as file:
+                file.write(content)
+        for final, temporary in temporaries.items():
+            os.replace(temporary, final)
+    finally:
+        for temporary in temporaries.values():
+            temporary.unlink(missing_ok=True)
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    target = Path(path)
+    if target.suffix != ".py":
+        raise CompileError(f"export writes a Python module, so the path must end in .py: {str(target)!r}")
+    if target.stem in ("numpy", "scipy", "os", "functools"):
+        raise CompileError(f"a module named {target.name} would hide the {target.stem} it imports; choose another name")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"export to {str(target)!r}: the directory {str(target.parent)!r} does not exist; make it first"
+        )
+    if target.is_dir():
+        raise IsADirectoryError(f"export to {str(target)!r}: that is a directory")
+    return target
+
+
+def module_text(
+    source_text: str,
+    name: str,
+    arguments: Sequence[Argument],
+    checks: Sequence[Check],
+    constants: Sequence[str],
+    parameters: Sequence[str],
+) -> str:
+    """The text of the exported module."""
+    return _Module(source_text, name, arguments, checks, constants, parameters).text()
+
+
+class _Module:
+    """The parts of an exported module. Its own helpers take names that the generated function leaves free."""
+
+    def __init__(
+        self,
+        source: str,
+        name: str,
+        arguments: Sequence[Argument],
+        checks: Sequence[Check],
+        constants: Sequence[str],
+        parameters: Sequence[str],
+    ) -> None:
+        self.name, self.arguments, self.checks = name, arguments, checks
+        self.parameters = parameters
+        self.stored = [*constants, *parameters]
+        self.keys = _keys(self.stored)
+        self.imports, self.body = _split(source)
+        taken = {*re.findall(r"\w+", source), *self.stored, *[a.identifier for a in arguments]}
+        names = Names(taken)
+        self.os, self.wraps = names.take("os"), names.take("wraps")
+        self.saved, self.arrays, self.save = names.take("PARAMETERS"), names.take("arrays"), names.take("save")
+        self.checked, self.as_array = names.take("checked"), names.take("as_array")
+        self.function, self.call = names.take("function"), names.take("call")
+        self.path, self.file, self.temporary = names.take("path"), names.take("file"), names.take("temporary")
+        self.dims = Names(
+            {*self.stored, *[a.identifier for a in arguments], self.as_array, self.function, "min", "max"}
+        )
+
+    def text(self) -> str:
+        """The module: two blank lines around each definition, as formatters have it."""
+        blocks = [self._head(), self.body, self._guard()]
+        if self.parameters:
+            blocks.append(self._save())
+        return "\n\n\n".join(block.strip("\n") for block in blocks if block) + "\n"
+
+    def _head(self) -> str:
+        needs = "NumPy and SciPy" if "scipy" in self.imports else "NumPy"
+        lines = [f'"""`{self.name}`, generated by symgraph. It needs {needs} and nothing else."""', ""]
+        standard = []
+        if self.stored:
+            standard.append("import os" if self.os == "os" else f"import os as {self.os}")
+        if self.arguments:
+            standard.append("from functools import wraps" + ("" if self.wraps == "wraps" else f" as {self.wraps}"))
+        lines += [*standard, *([""] if standard else []), self.imports]
+        if self.stored:
+            lines += ["", f'{self.saved} = {self.os}.path.splitext({self.os}.path.abspath(__file__))[0] + ".npz"', ""]
+            lines.append(f"with np.load({self.saved}) as {self.arrays}:")
+            lines += [f"    {n} = {self.arrays}[{quoted(self.keys[n])}]" for n in self.stored]
+        return "\n".join(lines)
+
+    def _guard(self) -> str:
+        """`name` behind a check of its arguments: dtypes and ranks first, then sizes, fixed and named."""
+        if not self.arguments:
+            return ""
+        ids = [a.identifier for a in self.arguments]
+        lines = [
+            f"{a.identifier} = {self.as_array}({quoted(a.name)}, {a.identifier}, {dtype_code(a.dtype)}, ndim={len(a.shape)})"
+            for a in self.arguments
+        ]
+        lines += self._size_checks()
+        body = indent("\n".join([*lines, f"return {self.function}({', '.join(ids)})"]), " " * 8)
+        return (
+            dedent(f'''
+            def {self.as_array}(name, value, dtype, ndim):
+                """`value` as an array of `dtype` with `ndim` axes, cast only where no value can be lost."""
+                array, dtype = np.asarray(value), np.dtype(dtype)
+                kinds = {{"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}}
+                if array.dtype.kind not in kinds:
+                    raise TypeError(f"{{name}} must hold {{dtype}} numbers, not {{array.dtype}}")
+                if not np.can_cast(array.dtype, dtype, "safe"):
+                    literal = type(value) in (bool, int, float, complex, list, tuple)
+                    if not literal or (array.size and kinds[array.dtype.kind] > kinds[dtype.kind]):
+                        raise TypeError(f"{{name}} is {{array.dtype}}; as {{dtype}} it could lose values")
+                    if dtype.kind in "iu" and np.any(array.astype(dtype) != array):
+                        raise TypeError(f"{{name}} holds a number out of the range of {{dtype}}")
+                if array.ndim != ndim:
+                    raise ValueError(f"{{name}} has shape {{array.shape}}, but {{ndim}} axes are expected")
+                return array.astype(dtype, copy=False)
+
+
+            def {self.checked}({self.function}):
+                """`{self.name}` behind a check of its arguments: their dtypes, axes, and the sizes that must agree."""
+
+                @{self.wraps}({self.function})
+                def {self.call}({", ".join(ids)}):
+            ''').lstrip("\n")
+            + body
+            + f"\n\n    return {self.call}\n\n\n{self.name} = {self.checked}({self.name})"
+        )
+
+    def _size_checks(self) -> list[str]:
+        """Each dimension read from the axis that has it first, then every other axis compared."""
+        names: dict[Variable, str] = {}
+        owners: dict[Variable, Argument] = {}
+        lines: list[str] = []
+        axes = [(a, axis, size) for a in self.arguments for axis, size in enumerate(a.shape)]
+        bound = set()
+        for a, axis, size in axes:
+            if isinstance(size, Dim) and size.is_variable and size.key not in names:
+                names[size.key] = self.dims.take(size.key.name, "n")
+                owners[size.key] = a
+                bound.add((a.identifier, axis))
+        needed = {v for a, axis, s in axes if (a.identifier, axis) not in bound for v in _variables(s)}
+        needed |= {v for c in self.checks for s in (c.left, c.right) for v in _variables(s)}
+        for a, axis, size in axes:
+            if (a.identifier, axis) in bound and isinstance(size, Dim) and size.key in needed:
+                lines.append(f"{names[size.key]} = {a.identifier}.shape[{axis}]")
+        for a in self.arguments:
+            compared = [axis for axis in range(len(a.shape)) if (a.identifier, axis) not in bound]
+            if not compared:
+                continue
+            whole = len(compared) == len(a.shape)
+            test = [f"{a.identifier}.shape[{i}] != {size_code(a.shape[i], names, atomic=True)}" for i in compared]
+            if whole:
+                wanted = ", ".join(size_code(s, names) for s in a.shape)
+                test = [f"{a.identifier}.shape != ({wanted}{',' if len(a.shape) == 1 else ''})"]
+            others = dict.fromkeys(v for i in compared for v in _variables(a.shape[i]) if owners[v] is not a)
+            known = [(f" ({owners[v].name} has {v.name}=", names[v], ")") for v in others]
+            lines += _raise_if(
+                " or ".join(test),
+                [a.name + " has shape ", (f"{a.identifier}.shape",), f" but {format_shape(a.shape)} is expected"]
+                + [part for text, n, end in known for part in (text, (n,), end)],
+            )
+        for check in self.checks:
+            left, right = (size_code(s, names, atomic=True) for s in (check.left, check.right))
+            message = [
+                *self._owned(check.left, owners, names),
+                " but ",
+                *self._owned(check.right, owners, names),
+                f" ({check.why})",
+            ]
+            lines += _raise_if(f"{left} != {right}", message)
+        return lines
+
+    def _owned(self, size: Size, owners: Mapping[Variable, Argument], names: Mapping[Variable, str]) -> list[Any]:
+        """`x has batch=64`, as far as one argument can be named."""
+        if not isinstance(size, Dim):
+            return [f"{size} is needed"]
+        who = f"{owners[size.key].name} has " if size.is_variable else ""
+        return [f"{who}{size}=", (size_code(size, names),)]
+
+    def _save(self) -> str:
+        pairs = [f"{self.keys[n]}={n}" for n in self.stored]
+        call = f"np.savez({self.file}, {', '.join(pairs)})"
+        if len(call) > 100:
+            call = f"np.savez(\n    {self.file},\n" + "".join(f"    {pair},\n" for pair in pairs) + ")"
+        return dedent(f'''
+            def {self.save}({self.path}={self.saved}):
+                """Write the present parameters to `{self.path}`, from which this module loads them: whole, or not at all."""
+                {self.temporary} = f"{{{self.os}.fspath({self.path})}}.{{{self.os}.getpid()}}.tmp"
+                try:
+                    with open({self.temporary}, "wb") as {self.file}:
+                        @call@
+                    {self.os}.replace({self.temporary}, {self.path})
+                finally:
+                    if {self.os}.path.exists({self.temporary}):
+                        {self.os}.remove({self.temporary})
+            ''').replace("@call@", indent(call, " " * 12).lstrip())
+
+
+def _split(source: str) -> tuple[str, str]:
+    """The import lines at the top, and the rest."""
+    lines = source.splitlines()
+    count = next((i for i, line in enumerate(lines) if not line.startswith("import ")), len(lines))
+    return "\n".join(lines[:count]), "\n".join(lines[count:]).strip("\n")
+
+
+def _variables(size: Size) -> tuple[Variable, ...]:
+    return size.variables() if isinstance(size, Dim) else ()
+
+
+def _keys(stored: Sequence[str]) -> dict[str, str]:
+    """What each array is called in the `.npz`: by its name, unless that is a keyword of `np.savez`."""
+    names = Names([*_NOT_KEYS, *stored])
+    return {name: names.take(name) if name in _NOT_KEYS else name for name in stored}
+
+
+def _raise_if(condition: str, parts: Sequence[str | tuple[str]]) -> list[str]:
+    """`if condition: raise ValueError(f"...")`, of literal text and 1-tuples that hold expressions."""
+    filled = any(isinstance(part, tuple) for part in parts)
+    text = "".join(
+        "{" + part[0] + "}"
+        if isinstance(part, tuple)
+        else escaped(part.replace("{", "{{").replace("}", "}}") if filled else part)
+        for part in parts
+    )
+    return [f"if {condition}:", f'    raise ValueError({"f" if filled else ""}"{text}")']
+
+
+def quoted(text: str) -> str:
+    """`text` as a Python string literal.
+
+    >>> print(quoted("x"), quoted('σ"'), quoted("new\\nline"))
+    "x" "σ\\"" "new\\nline"
+    """
+    return f'"{escaped(text)}"'
+
+
+def escaped(text: str) -> str:
+    """`text` as it stands between double quotes."""
+    return "".join(
+        c if c.isprintable() and c not in '"\\' else f"\\{c}" if c in '"\\' else c.encode("unicode_escape").decode()
+        for c in text
+    )
