@@ -8,7 +8,7 @@ rewriting.
 
 from __future__ import annotations
 
-import symgraph as _symgraph  # either package may be imported first
+import symgraph as symgraph  # either package may be imported first
 
 from .program import Program
 from .source import Source, emit

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from symgraph.core import format_shape
-from symgraph.dims import Dim, Size, Variable, code as size_code
+from symgraph.dims import Dim, Size, Variable
+from symgraph.dims import code as size_code
 from symgraph.errors import CompileError
 from symgraph.ops.code import dtype as dtype_code
 
@@ -27,6 +28,9 @@ from .program import Check
 from .runtime import Argument
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
+
+_Part = str | tuple[str]
+"""A part of a message: literal text, or an expression in a tuple of one."""
 
 _NOT_KEYS = frozenset(["file", "allow_pickle"])
 """Keywords of `np.savez`, which cannot be the names of arrays in it."""
@@ -41,7 +45,7 @@ def export(
     constants: Arrays,
     arrays: Arrays,
 ) -> None:
-    """Write the function `name` of `source_text` as the module `path`, with `constants` and the parameters `arrays` beside it.
+    """Write the function `name` of `source_text` as the module `path`, with its constants and parameters (`arrays`).
 
     Both files are complete under temporary names before either takes its place. Without arrays there is no `.npz`.
 
@@ -79,9 +83,7 @@ def _target(path: str | os.PathLike[str]) -> Path:
     if target.stem in ("numpy", "scipy", "os", "functools"):
         raise CompileError(f"a module named {target.name} would hide the {target.stem} it imports; choose another name")
     if not target.parent.is_dir():
-        raise FileNotFoundError(
-            f"export to {str(target)!r}: the directory {str(target.parent)!r} does not exist; make it first"
-        )
+        raise FileNotFoundError(f"export to {str(target)!r}: no directory {str(target.parent)!r}; make it first")
     if target.is_dir():
         raise IsADirectoryError(f"export to {str(target)!r}: that is a directory")
     return target
@@ -155,8 +157,8 @@ class _Module:
             return ""
         ids = [a.identifier for a in self.arguments]
         lines = [
-            f"{a.identifier} = {self.as_array}({quoted(a.name)}, {a.identifier}, {dtype_code(a.dtype)}, ndim={len(a.shape)})"
-            for a in self.arguments
+            f"{x} = {self.as_array}({quoted(a.name)}, {x}, {dtype_code(a.dtype)}, ndim={len(a.shape)})"
+            for x, a in zip(ids, self.arguments, strict=True)
         ]
         lines += self._size_checks()
         body = indent("\n".join([*lines, f"return {self.function}({', '.join(ids)})"]), " " * 8)
@@ -215,13 +217,14 @@ class _Module:
             if whole:
                 wanted = ", ".join(size_code(s, names) for s in a.shape)
                 test = [f"{a.identifier}.shape != ({wanted}{',' if len(a.shape) == 1 else ''})"]
-            others = dict.fromkeys(v for i in compared for v in _variables(a.shape[i]) if owners[v] is not a)
-            known = [(f" ({owners[v].name} has {v.name}=", names[v], ")") for v in others]
-            lines += _raise_if(
-                " or ".join(test),
-                [a.name + " has shape ", (f"{a.identifier}.shape",), f" but {format_shape(a.shape)} is expected"]
-                + [part for text, n, end in known for part in (text, (n,), end)],
-            )
+            message: list[_Part] = [
+                f"{a.name} has shape ",
+                (f"{a.identifier}.shape",),
+                f" but {format_shape(a.shape)} is expected",
+            ]
+            for v in dict.fromkeys(v for i in compared for v in _variables(a.shape[i]) if owners[v] is not a):
+                message += [f" ({owners[v].name} has {v.name}=", (names[v],), ")"]
+            lines += _raise_if(" or ".join(test), message)
         for check in self.checks:
             left, right = (size_code(s, names, atomic=True) for s in (check.left, check.right))
             message = [
@@ -233,7 +236,7 @@ class _Module:
             lines += _raise_if(f"{left} != {right}", message)
         return lines
 
-    def _owned(self, size: Size, owners: Mapping[Variable, Argument], names: Mapping[Variable, str]) -> list[Any]:
+    def _owned(self, size: Size, owners: Mapping[Variable, Argument], names: Mapping[Variable, str]) -> list[_Part]:
         """`x has batch=64`, as far as one argument can be named."""
         if not isinstance(size, Dim):
             return [f"{size} is needed"]
@@ -247,7 +250,7 @@ class _Module:
             call = f"np.savez(\n    {self.file},\n" + "".join(f"    {pair},\n" for pair in pairs) + ")"
         return dedent(f'''
             def {self.save}({self.path}={self.saved}):
-                """Write the present parameters to `{self.path}`, from which this module loads them: whole, or not at all."""
+                """Write the present parameters to `{self.path}`, where this module finds them: all or none."""
                 {self.temporary} = f"{{{self.os}.fspath({self.path})}}.{{{self.os}.getpid()}}.tmp"
                 try:
                     with open({self.temporary}, "wb") as {self.file}:
@@ -276,8 +279,8 @@ def _keys(stored: Sequence[str]) -> dict[str, str]:
     return {name: names.take(name) if name in _NOT_KEYS else name for name in stored}
 
 
-def _raise_if(condition: str, parts: Sequence[str | tuple[str]]) -> list[str]:
-    """`if condition: raise ValueError(f"...")`, of literal text and 1-tuples that hold expressions."""
+def _raise_if(condition: str, parts: Sequence[_Part]) -> list[str]:
+    """`if condition: raise ValueError(f"...")`, with every part of the message in its place."""
     filled = any(isinstance(part, tuple) for part in parts)
     text = "".join(
         "{" + part[0] + "}"

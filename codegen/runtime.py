@@ -102,7 +102,9 @@ def converted(argument: Argument, value: Any) -> np.ndarray[Any, Any]:
     except ValueError as error:
         raise ShapeError(f"{argument.name}: a nested list must be rectangular to be an array ({error})") from None
     if array.dtype.kind not in "biufc":
-        raise DTypeError(f"{argument.name} must hold numbers of dtype {argument.dtype}, not {array.dtype} ({type(value).__name__})")
+        raise DTypeError(
+            f"{argument.name} must hold numbers of dtype {argument.dtype}, not {array.dtype} ({type(value).__name__})"
+        )
     if array.dtype != argument.dtype:
         weak = literal and _same_kind(array, argument.dtype)
         if not weak and not np.can_cast(array.dtype, argument.dtype, "safe"):
@@ -131,7 +133,9 @@ def _same_kind(array: np.ndarray[Any, Any], dtype: DType) -> bool:
     return dtype.kind == "c" or not is_complex(array.dtype)
 
 
-def explain_mismatch(arguments: Sequence[Argument], checks: Sequence[Check], values: Sequence[np.ndarray[Any, Any]]) -> None:
+def explain_mismatch(
+    arguments: Sequence[Argument], checks: Sequence[Check], values: Sequence[np.ndarray[Any, Any]]
+) -> None:
     """Raise the error that says which sizes do not fit."""
     sizes: dict[Variable, tuple[int, str]] = {}
     for argument, value in zip(arguments, values, strict=True):
@@ -145,12 +149,16 @@ def explain_mismatch(arguments: Sequence[Argument], checks: Sequence[Check], val
             elif size.is_variable:
                 known, owner = sizes.setdefault(size.key, (found, argument.name))
                 if known != found:
-                    raise ShapeError(f"{owner} has {size}={known} but {argument.name} has {size}={found} (the dimension {size} of both)")
+                    raise ShapeError(
+                        f"{owner} has {size}={known} but {argument.name} has {size}={found} (the dimension {size} of both)"
+                    )
     env = {v: n for v, (n, _) in sizes.items()}
     for argument, value in zip(arguments, values, strict=True):
         for axis, (size, found) in enumerate(zip(argument.shape, value.shape, strict=True)):
             if evaluate(size, env) != found:
-                raise ShapeError(f"{argument.name} has {found} along axis {axis}, which must be {size} = {evaluate(size, env)}")
+                raise ShapeError(
+                    f"{argument.name} has {found} along axis {axis}, which must be {size} = {evaluate(size, env)}"
+                )
     for check in checks:
         left, right = evaluate(check.left, env), evaluate(check.right, env)
         if left != right:

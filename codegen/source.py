@@ -21,7 +21,7 @@ from symgraph.errors import CompileError, DTypeError
 from symgraph.ops import code
 from symgraph.ops.base import Elementwise, Primitive
 from symgraph.ops.code import Code
-from symgraph.ops.creation import DimValue, Full
+from symgraph.ops.creation import DimValue
 from symgraph.ops.elementwise import Cast, MaskedMultiply, Where
 from symgraph.ops.shape import BroadcastTo
 from symgraph.provenance import format_location
@@ -161,7 +161,9 @@ class _Emitter:
         if all(x.literal for x in xs) and xs and isinstance(op, Elementwise) and not node.aval.weak:
             dtype = None if node.dtype == FLOAT64 or node.dtype.kind not in "fc" else node.dtype
             if op.like.__name__ == op.name:
-                return Code(str(code.call(f"np.{op.name}", *(xs[::-1] if node.flipped else xs), dtype=dtype)), aval=node.aval)
+                return Code(
+                    str(code.call(f"np.{op.name}", *(xs[::-1] if node.flipped else xs), dtype=dtype)), aval=node.aval
+                )
         made = op.numpy(*(xs[::-1] if node.flipped else xs))
         return Code(str(made), made.prec, node.aval, made.literal or (node.aval.weak and all(x.literal for x in xs)))
 
@@ -187,7 +189,9 @@ class _Emitter:
     def _may_inline(self, node: Tensor, text: Code) -> bool:
         if text.literal or (isinstance(node.op, DimValue)):
             return True
-        if self.plan.uses[node] != 1 or (node in self.outputs and (len(self.program.outputs) > 1 or self.program.updates)):
+        if self.plan.uses[node] != 1 or (
+            node in self.outputs and (len(self.program.outputs) > 1 or self.program.updates)
+        ):
             return False
         return len(text) <= WIDTH // 2 and text.count("(") <= 4
 
@@ -216,8 +220,8 @@ class _Emitter:
             bare = [self._bare(x) for x in node.inputs]
             if self._promotes_alike(node, op, [t for _, t in bare]):
                 return [text for text, _ in bare]
-        if isinstance(op, Cast | Full) and isinstance(node.inputs[0].op, Constant):
-            return [self._bare(node.inputs[0])[0]]
+        if op.literals:
+            return [self._bare(x)[0] if isinstance(x.op, Constant) else self._strong(x) for x in node.inputs]
         return [self._strong(x) for x in node.inputs]
 
     def _bare(self, x: Tensor) -> tuple[Code, DType | type]:
@@ -226,8 +230,10 @@ class _Emitter:
             literal = code.literal(x.op.value)
             literal = Code(str(literal), literal.prec, x.aval, literal=True)
             written = x.op.value.item()
-            return literal, type(written) if x.dtype.kind != "f" or "." in literal or "n" in literal or "e" in literal else int
-        if isinstance(x.op, Cast) and x not in self.reserved and not (x.inputs[0].dtype.kind == "c"):
+            return literal, type(
+                written
+            ) if x.dtype.kind != "f" or "." in literal or "n" in literal or "e" in literal else int
+        if isinstance(x.op, Cast) and x not in self.reserved and x.inputs[0].dtype.kind != "c":
             inner, seen = self._bare(x.inputs[0])
             return inner, seen
         text = self._strong(x)
@@ -236,7 +242,7 @@ class _Emitter:
     def _promotes_alike(self, node: Tensor, op: Primitive, seen: Sequence[DType | type]) -> bool:
         wanted = [x.dtype for x in node.inputs]
         if all(isinstance(s, type) for s in seen) and not node.aval.weak and node.dtype.kind in "fc":
-            return op.name == getattr(op, "like", op).__name__ if isinstance(op, Elementwise) else False
+            return isinstance(op, Elementwise) and op.name == op.like.__name__
         try:
             if isinstance(op, Where | MaskedMultiply):
                 return promote(*seen[1:]) == wanted[1]
@@ -288,9 +294,9 @@ class _Emitter:
             outside = any(isinstance(r.op, Leaf | Constant) for r in roots) or node in given or bool(roots & given)
             readonly = isinstance(node.op, BroadcastTo)
             if isinstance(node.op, Constant) and node.ndim == 0:
-                text = Code(f"{code.dtype(node.dtype) if node.dtype.kind != 'b' else 'np.bool_'}({code.literal(node.op.value, exact=True)})")
+                text = Code(f"np.{_scalar_name(node)}({code.literal(node.op.value, exact=True)})")
             elif isinstance(node.op, DimValue) or text.literal:
-                text = Code(f"np.{node.dtype.name if node.dtype.kind != 'b' else 'bool_'}({text})")
+                text = Code(f"np.{_scalar_name(node)}({text})")
             elif node.ndim == 0 and outside:
                 text = Code(f"{text.atom}[()]")
             elif outside or readonly:
@@ -332,7 +338,12 @@ class _Emitter:
             return None
         for op in ("+", "-", "*", "/"):
             start = f"{target} {op} "
-            if new.op.source == op and new.inputs[0] is parameter and text.startswith(start) and new not in self.reserved:
+            if (
+                new.op.source == op
+                and new.inputs[0] is parameter
+                and text.startswith(start)
+                and new not in self.reserved
+            ):
                 if new.inputs[1].dtype != parameter.dtype or new.inputs[1].ndim > parameter.ndim:
                     return None
                 rest = self._operands(new, new.op)[1]
@@ -378,7 +389,10 @@ class _Emitter:
 
     def _is_rebound(self, name: str) -> bool:
         """Whether the function has an augmented assignment to a parameter, which is a global of the module."""
-        return any(text.startswith(f"{name} ") and text[len(name) + 1 : len(name) + 3] in ("+=", "-=", "*=", "/=") for text, _ in self.body_lines)
+        return any(
+            text.startswith(f"{name} ") and text[len(name) + 1 : len(name) + 3] in ("+=", "-=", "*=", "/=")
+            for text, _ in self.body_lines
+        )
 
     def _signature(self, arguments: list[str]) -> str:
         takes = ", ".join(f"{n} {_type(x)}" for n, x in zip(arguments, self.program.inputs, strict=True))
@@ -408,7 +422,11 @@ class _Shared:
             made = self.constants[node] = self.names.take(name) if name else self.names.number("c")
             value = node.op.value  # type: ignore[attr-defined]
             if value.size <= SMALL and value.dtype.kind in "fiub" and value.size:
-                dtype = "" if value.dtype in (FLOAT64, np.dtype(np.int64), np.dtype(bool)) else f", dtype={code.dtype(value.dtype)}"
+                dtype = (
+                    ""
+                    if value.dtype in (FLOAT64, np.dtype(np.int64), np.dtype(bool))
+                    else f", dtype={code.dtype(value.dtype)}"
+                )
                 self.preamble.append(f"{made} = np.array({_rows(value)}{dtype})")
             else:
                 self.arrays[made] = value
@@ -432,6 +450,10 @@ def _rows(value: np.ndarray[Any, Any]) -> str:
         text = str(code.literal(value, exact=True))
         return text
     return f"[{', '.join(map(_rows, value))}]"
+
+
+def _scalar_name(x: Tensor) -> str:
+    return "bool_" if x.dtype.kind == "b" else x.dtype.name
 
 
 def _type(x: Tensor) -> str:
@@ -464,7 +486,9 @@ def _dim_lines(
         if name not in used:
             continue
         for x in program.inputs:
-            axis = next((a for a, s in enumerate(x.shape) if not isinstance(s, int) and s.is_variable and s.key == v), None)
+            axis = next(
+                (a for a, s in enumerate(x.shape) if not isinstance(s, int) and s.is_variable and s.key == v), None
+            )
             if axis is not None:
                 found.append((f"{name} = {written[x]}.shape[{axis}]", None))
                 break

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .core import Item, Leaf, Tensor, describe, located_error, make, substitute_all, toposort
+from .core import Item, Tensor, describe, located_error, substitute_all, toposort
 from .dims import require_equal, same_shape
 from .dtypes import is_complex, is_inexact
 from .errors import DTypeError, GradientError, ShapeError
@@ -23,7 +23,7 @@ from .ops.base import Mask, Primitive, as_tensor, cast, mask_or
 from .ops.late import F
 from .provenance import current, format_location, link_adjoint
 from .pytree import flatten, paths
-from .rewrite import stabilize_nodes
+from .rewrite import STABILIZE, rewrite, stabilize_nodes
 
 # Public --------------------------------------------------------------------------------------------------------------
 
@@ -123,7 +123,9 @@ def substitute(outputs: Any, mapping: Mapping[Tensor, Any]) -> Any:
         value = as_tensor(new)
         value = cast(value, old.dtype) if value.aval.weak else value
         if value.dtype != old.dtype:
-            raise located_error(DTypeError, "substitute", [old, value], f"the dtypes differ; use .astype({str(old.dtype)!r})")
+            raise located_error(
+                DTypeError, "substitute", [old, value], f"the dtypes differ; use .astype({str(old.dtype)!r})"
+            )
         if not same_shape(value.shape, old.shape):
             raise located_error(ShapeError, "substitute", [old, value], "the shapes differ; use broadcast_to")
         pairs[old] = value
@@ -136,7 +138,8 @@ def substitute(outputs: Any, mapping: Mapping[Tensor, Any]) -> Any:
 
 def _backward(outputs: list[Tensor], seeds: list[Tensor], variables: list[Tensor], unused: str) -> list[Tensor]:
     """One sweep in reverse topological order, reaching only what the variables need."""
-    stable = stabilize_nodes(outputs, frozen=variables)
+    derivative = 1 + max([y.order for y in outputs])
+    stable, written = _stabilized(outputs, variables, derivative)
     order = toposort(stable)
     reached, active = _dependents(order, variables)
     cotangents: dict[Tensor, tuple[Any, Mask]] = {}
@@ -144,14 +147,14 @@ def _backward(outputs: list[Tensor], seeds: list[Tensor], variables: list[Tensor
         if y in active:
             _accumulate(cotangents, y, ct, None)
     keep = current.where, current.order
-    current.order = 1 + max([y.order for y in outputs])
+    current.order = derivative
     try:
         for node in reversed(order):
             if node not in active or node not in cotangents:
                 continue
             ct, mask = cotangents[node]
             if not isinstance(node.aval, tuple):
-                link_adjoint(ct, node)
+                link_adjoint(ct, written.get(node, node))
             wanted = [x in active for x in node.inputs]
             if not any(wanted):
                 continue
@@ -173,6 +176,21 @@ def _backward(outputs: list[Tensor], seeds: list[Tensor], variables: list[Tensor
             f"{_made(missing)}; remove it from the variables or pass unused='zero'"
         )
     return [cotangents[v][0] if v in cotangents else F.zeros_like(v) for v in variables]
+
+
+def _stabilized(outputs: list[Tensor], variables: list[Tensor], derivative: int) -> tuple[list[Tensor], dict[Tensor, Tensor]]:
+    """Stable forms of the outputs, and for each node that is new the one the user wrote, whose adjoint is the same."""
+    keep, current.order = current.order, derivative
+    try:
+        stable, successors = rewrite(outputs, STABILIZE, variables)
+    finally:
+        current.order = keep
+    if all(a is b for a, b in zip(stable, outputs, strict=True)):
+        return stable, {}
+    user = toposort(outputs)
+    known = set(user)
+    pairs = [(successors.get(old, old), old) for old in user]
+    return stable, {new: old for new, old in pairs if new not in known}
 
 
 def _dependents(order: Sequence[Tensor], variables: Sequence[Tensor]) -> tuple[set[Tensor], set[Tensor]]:
@@ -220,7 +238,7 @@ def _forward(outputs: list[Tensor], variables: list[Tensor], seeds: list[Tensor]
                 continue
             current.where = node.where
             if isinstance(node.op, Item):
-                t = ts[0][node.op.index]
+                t = tangents[node.inputs[0]][node.op.index]
             elif isinstance(node.op, Primitive):
                 t = node.op.pushforward(ts, node, node.inputs)
             else:
@@ -229,7 +247,7 @@ def _forward(outputs: list[Tensor], variables: list[Tensor], seeds: list[Tensor]
                 tangents[node] = t if isinstance(node.aval, tuple) else cast(t, node.dtype)
     finally:
         current.where = keep
-    return [tangents.get(y) if tangents.get(y) is not None else F.zeros_like(y) for y in stable]
+    return [tangents[y] if y in tangents else F.zeros_like(y) for y in stable]
 
 
 # Jacobians -----------------------------------------------------------------------------------------------------------
@@ -259,7 +277,9 @@ def _scalar(y: Any) -> Tensor:
             raise GradientError(f"grad of {what}: {_why_constant(y)}")
         if is_complex(y.dtype):
             raise GradientError(f"grad of {what}: the output must be real; take its real part or abs, or use vjp")
-        raise GradientError(f"grad of {what}: the output must be a scalar; reduce it with sum or mean, or use vjp or jacobian")
+        raise GradientError(
+            f"grad of {what}: the output must be a scalar; reduce it with sum or mean, or use vjp or jacobian"
+        )
     return y
 
 
@@ -270,7 +290,9 @@ def _check_variables(variables: list[Any], wrt: Any) -> None:
         if not isinstance(variable, Tensor):
             raise TypeError(f"wrt{path} must be a tensor of the graph, not {describe(variable)}")
         if isinstance(variable.aval, tuple) or not is_inexact(variable.dtype):
-            raise GradientError(f"derivative with respect to {describe(variable)}{_made([variable])}: {_why_constant(variable)}")
+            raise GradientError(
+                f"derivative with respect to {describe(variable)}{_made([variable])}: {_why_constant(variable)}"
+            )
 
 
 def _why_constant(x: Tensor) -> str:
@@ -287,12 +309,16 @@ def _aligned(primals: list[Any], given: Any, what: str) -> list[Tensor]:
     for x, leaf in zip(primals, leaves, strict=True):
         t = as_tensor(leaf)
         if t.ndim != x.ndim:
-            raise located_error(ShapeError, what, [x, t], f"a {what} has the shape of its tensor. Use broadcast_to(v, x.shape)")
+            raise located_error(
+                ShapeError, what, [x, t], f"a {what} has the shape of its tensor. Use broadcast_to(v, x.shape)"
+            )
         try:
             for a, b in zip(x.shape, t.shape, strict=True):
                 require_equal(a, b)
         except ShapeError as error:
-            raise located_error(ShapeError, what, [x, t], f"a {what} has the shape of its tensor, but {error}") from None
+            raise located_error(
+                ShapeError, what, [x, t], f"a {what} has the shape of its tensor, but {error}"
+            ) from None
         if is_complex(t.dtype) and not is_complex(x.dtype):
             raise located_error(DTypeError, what, [x, t], f"a {what} of a real tensor is real")
         aligned.append(cast(t, x.dtype))
@@ -309,4 +335,3 @@ def _made(nodes: Sequence[Tensor]) -> str:
 
 
 F.provide({"vjp": vjp, "jvp": jvp})
-__all__ = ["Leaf", "grad", "hessian", "hvp", "jacobian", "jvp", "make", "substitute", "value_and_grad", "vjp"]

@@ -79,8 +79,8 @@ class Op:
     and every other question that later stages ask.
     """
 
-    name: ClassVar[str] | str = "op"
-    commutative: ClassVar[bool] | bool = False
+    name: str = "op"
+    commutative: bool = False
     interned: ClassVar[bool] = True
     bodies: ClassVar[tuple[str, ...]] = ()
     """The fields that hold closed sub-graphs (`Body`), which passes rewrite too."""
@@ -89,6 +89,7 @@ class Op:
 
     def __init_subclass__(cls) -> None:
         cls.family = cls
+
     arranges: ClassVar[bool] = False
     """Whether `arrange` puts the operands of a new node in canonical order."""
 
@@ -141,7 +142,7 @@ class Bound(Op):
     index: int
     shape: Shape
     dtype: DType
-    name: ClassVar[str] = "bound"
+    name = "bound"
 
     def infer(self) -> ShapedArray:
         return ShapedArray(self.shape, self.dtype)
@@ -188,7 +189,7 @@ class Item(Op):
     """One output of an op that has several."""
 
     index: int
-    name: ClassVar[str] = "item"
+    name = "item"
 
     def infer(self, avals: Any) -> ShapedArray:
         found: ShapedArray = avals[self.index]
@@ -268,12 +269,12 @@ class Tensor(_Operators):
     @property
     def shape(self) -> Shape:
         """The sizes of the axes, each an int or a symbolic `Dim`."""
-        return self.aval.shape  # type: ignore[no-any-return]
+        return self.aval.shape
 
     @property
     def dtype(self) -> DType:
         """The NumPy dtype."""
-        return self.aval.dtype  # type: ignore[no-any-return]
+        return self.aval.dtype
 
     @property
     def ndim(self) -> int:
@@ -323,6 +324,8 @@ def _unpickle_graph(plan: list[Any]) -> Tensor:
 
 
 class _Entry(ref[Tensor]):
+    """A weak reference that knows where it is filed."""
+
     __slots__ = ("key",)
     key: Any
 
@@ -333,7 +336,8 @@ _lock = threading.RLock()
 
 def _forget(entry: Any) -> None:
     with _lock:
-        if _table.get(entry.key) is entry:
+        held = _table.get(entry.key)
+        if held is entry:
             del _table[entry.key]
 
 

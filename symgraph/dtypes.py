@@ -69,7 +69,7 @@ def resolve(ufunc: np.ufunc, *operands: DType | type) -> tuple[tuple[DType, ...]
     names = ", ".join(o.__name__ if isinstance(o, type) else str(o) for o in operands)
     asked = tuple(np.dtype(o) if o is bool else o for o in operands)
     try:
-        found = ufunc.resolve_dtypes((*asked, *[None] * ufunc.nout))  # type: ignore[arg-type]
+        found = ufunc.resolve_dtypes((*asked, *[None] * ufunc.nout))
     except TypeError as error:
         raise DTypeError(f"{ufunc.__name__} is not defined for {names}; cast an operand with .astype(...)") from error
     if any(d not in SUPPORTED for d in found):

@@ -23,7 +23,8 @@ from .ops.creation import DimValue
 from .ops.elementwise import MaskedMultiply, Where
 from .provenance import adjoint_of, format_location, name_of
 from .pytree import flatten, paths
-from .rewrite import SIMPLIFY, STABILIZE, Mapping as NodeMap, RuleSet, rewrite
+from .rewrite import SIMPLIFY, STABILIZE, RuleSet, rewrite
+from .rewrite import Mapping as NodeMap
 from .rewrite.engine import compose
 from .rewrite.lower import LOWER
 
@@ -95,7 +96,9 @@ class Parameter(Tensor):
     def value(self, new: Any) -> None:
         array = as_array(new)
         if array.shape != self._array.shape:
-            raise ShapeError(f"parameter {self.name} has shape {self._array.shape}; a value of shape {array.shape} does not fit")
+            raise ShapeError(
+                f"parameter {self.name} has shape {self._array.shape}; a value of shape {array.shape} does not fit"
+            )
         if not np.can_cast(array.dtype, self._array.dtype, "safe") and not isinstance(new, int | float | list | tuple):
             raise DTypeError(
                 f"parameter {self.name} is {self._array.dtype}; a value of {array.dtype} could lose values, "
@@ -126,7 +129,9 @@ def parameter(value: Any, name: str) -> Parameter:
     if not isinstance(name, str) or not name:
         raise TypeError(f"the name of a parameter must be a non-empty string, not {name!r}")
     if isinstance(value, Tensor):
-        raise TypeError(f"the value of parameter {name} must be an array, not {describe(value)}; use evaluate to compute it")
+        raise TypeError(
+            f"the value of parameter {name} must be an array, not {describe(value)}; use evaluate to compute it"
+        )
     array = as_array(value).copy()
     leaf = ParameterLeaf(name, ShapedArray(array.shape, array.dtype))
     made = Parameter(leaf, (), leaf.aval)
@@ -220,14 +225,16 @@ class Function:
         for old, new in (parameters or {}).items():
             names = [n for n, p in self.parameters.items() if p is old]
             if not names:
-                raise CompileError(f"{describe(old)} is no parameter of {self.name}; it has {', '.join(self.parameters)}")
+                raise CompileError(
+                    f"{describe(old)} is no parameter of {self.name}; it has {', '.join(self.parameters)}"
+                )
             made = new if isinstance(new, Parameter) else parameter(new, old.name or "p")
             if made.dtype != old.dtype or made.shape != old.shape:
-                raise CompileError(f"{describe(old)} cannot be replaced by {describe(made)}: shapes and dtypes must agree")
+                raise CompileError(
+                    f"{describe(old)} cannot be replaced by {describe(made)}: shapes and dtypes must agree"
+                )
             swapped[names[0]] = made
-        return _unpickle(
-            self.source, self.name, self.arguments, self.checks, self.constants, swapped, self._restore
-        )
+        return _unpickle(self.source, self.name, self.arguments, self.checks, self.constants, swapped, self._restore)
 
     def export(self, path: Any) -> None:
         """Write a module that runs where symgraph is not installed; arrays go beside it as `.npz`.
@@ -303,7 +310,8 @@ def function(
     )
     source = codegen.emit(program)
     arguments = [
-        Argument(key, ident, leaf.shape, leaf.dtype) for key, ident, leaf in zip(keys, source.arguments, leaves, strict=True)
+        Argument(key, ident, leaf.shape, leaf.dtype)
+        for key, ident, leaf in zip(keys, source.arguments, leaves, strict=True)
     ]
     parameters = {n: p for n, p in source.parameters.items() if isinstance(p, Parameter)}
     made = Function(source.text, program.name, arguments, checks, source.constants, parameters, _restorer(outputs))
@@ -355,7 +363,9 @@ def _inputs(inputs: Any) -> tuple[list[Tensor], list[str]]:
         if isinstance(x, Parameter):
             raise CompileError(f"{describe(x)} is a parameter: its value is read by itself; set it through .value")
         if not isinstance(x.op, Symbol):
-            raise CompileError(f"an input must be a symbol, but {describe(x)} is computed; use substitute to cut the graph there")
+            raise CompileError(
+                f"an input must be a symbol, but {describe(x)} is computed; use substitute to cut the graph there"
+            )
         if key is not None and not isinstance(key, str):
             raise CompileError(f"the keys of inputs are argument names, not {key!r}")
         leaves.append(x)
@@ -381,14 +391,22 @@ def _updates(updates: Any) -> list[tuple[Parameter, Tensor]]:
     found: list[tuple[Parameter, Tensor]] = []
     for target, new in pairs:
         if not isinstance(target, Parameter):
-            raise CompileError(f"an update changes a parameter, and {describe(target)} is none; make it with parameter(value, name)")
+            raise CompileError(
+                f"an update changes a parameter, and {describe(target)} is none; make it with parameter(value, name)"
+            )
         if any(target is p for p, _ in found):
             raise CompileError(f"{describe(target)} is updated twice")
         value = as_tensor(new)
         if value.aval.weak:
-            value = cast(value, np.result_type(target.dtype, value.op.value.item())) if isinstance(value.op, Constant) else cast(value, target.dtype)
+            value = (
+                cast(value, np.result_type(target.dtype, value.op.value.item()))
+                if isinstance(value.op, Constant)
+                else cast(value, target.dtype)
+            )
         if value.ndim != target.ndim or not same_shape(value.shape, target.shape):
-            raise ShapeError(f"the update of {describe(target)} has shape {value.shape}{_made(value)}; it must have the parameter's shape")
+            raise ShapeError(
+                f"the update of {describe(target)} has shape {value.shape}{_made(value)}; it must have the parameter's shape"
+            )
         if value.dtype != target.dtype:
             if not np.can_cast(value.dtype, target.dtype, "safe"):
                 raise DTypeError(
@@ -417,10 +435,14 @@ def _check_leaves(leaves: list[Tensor], keys: list[str], given: list[Tensor], ou
     missing = [x for x in order if isinstance(x.op, Symbol) and x not in known]
     if missing:
         names = ", ".join(f"{describe(x)}{_made(x)}" for x in missing)
-        raise CompileError(f"the outputs depend on {names}, which {'is' if len(missing) == 1 else 'are'} not among the inputs")
+        raise CompileError(
+            f"the outputs depend on {names}, which {'is' if len(missing) == 1 else 'are'} not among the inputs"
+        )
     stray = [x for x in order if not x.inputs and not isinstance(x.op, Symbol | Constant | ParameterLeaf | Primitive)]
     if stray:
-        raise CompileError(f"the outputs depend on {describe(stray[0])}, which has no value outside the body it belongs to")
+        raise CompileError(
+            f"the outputs depend on {describe(stray[0])}, which has no value outside the body it belongs to"
+        )
     for x, key in zip(leaves, keys, strict=True):
         if x not in reached and outputs_known and not _gives_dimension(x, order):
             raise CompileError(f"the input {key!r} ({describe(x)}) is not used by the outputs; leave it out")
@@ -452,7 +474,9 @@ def _dimension_checks(leaves: list[Tensor], given: list[Tensor]) -> list[Check]:
                 f"the size {unknown[0].name} of {describe(node)} cannot be told from the inputs; "
                 "give an input an axis of that size alone"
             )
-        if not node.inputs or not any(isinstance(s, Dim) for x in node.inputs if not isinstance(x.aval, tuple) for s in x.shape):
+        if not node.inputs or not any(
+            isinstance(s, Dim) for x in node.inputs if not isinstance(x.aval, tuple) for s in x.shape
+        ):
             continue
         with collecting() as pairs:
             node.op.infer(*[x.aval for x in node.inputs])

@@ -24,7 +24,8 @@ class Hazard:
     def __str__(self) -> str:
         at = format_location(self.where)
         operands = ", ".join(describe(x, short=True) for x in self.node.inputs)
-        return f"{at + ': ' if at else ''}{self.node.op.name}({operands}): the derivative is infinite or undefined where {self.condition}"
+        what = f"{self.node.op.name}({operands}): the derivative is infinite or undefined where {self.condition}"
+        return f"{at}: {what}" if at else what
 
 
 def hazards(outputs: Any) -> list[Hazard]:

@@ -36,9 +36,13 @@ def _by_function(module: ModuleType) -> dict[Any, Callable[..., Any]]:
 
 
 _numpy = _by_function(np)
-_linalg = {getattr(np.linalg, name): FUNCTIONS[name] for name in LINALG if name in FUNCTIONS and hasattr(np.linalg, name)}
+_linalg = {
+    getattr(np.linalg, name): FUNCTIONS[name] for name in LINALG if name in FUNCTIONS and hasattr(np.linalg, name)
+}
 
-_REDUCTIONS = {np.add: "sum", np.multiply: "prod", np.maximum: "max", np.minimum: "min", np.logical_and: "all", np.logical_or: "any"}
+_REDUCTIONS = {
+    np.add: "sum", np.multiply: "prod", np.maximum: "max", np.minimum: "min", np.logical_and: "all", np.logical_or: "any",
+}  # fmt: skip
 
 
 def _array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *args: Any, **options: Any) -> Any:
@@ -59,7 +63,9 @@ def _array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *args: Any, **optio
         raise TypeError(f"symgraph has no {text} for {describe(self)}; define_op adds an op, evaluate computes a value")
     dtype = options.pop("dtype", None)
     if options:
-        raise TypeError(f"{ufunc.__name__} of {describe(self)}: the option {next(iter(options))}= is not supported for tensors")
+        raise TypeError(
+            f"{ufunc.__name__} of {describe(self)}: the option {next(iter(options))}= is not supported for tensors"
+        )
     result = function(*args)
     return result if dtype is None else result.astype(dtype)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,12 +16,22 @@ if TYPE_CHECKING:
     from .ops.indexing import At
 
 
+def _method(name: str) -> Callable[..., Any]:
+    def method(self: Tensor, *args: Any, **options: Any) -> Any:
+        return getattr(F, name)(self, *args, **options)
+
+    method.__name__ = name
+    method.__doc__ = f"`symgraph.{name}` of this tensor."
+    return method
+
+
 class Operators:
     """What a `Tensor` can do; mixed into it when symgraph is imported."""
 
     __slots__ = ()
     __hash__ = object.__hash__
     if TYPE_CHECKING:
+        aval: Any
         shape: Any
         dtype: Any
         ndim: Any
@@ -63,10 +74,10 @@ class Operators:
         return _binary(F.remainder, other, self)
 
     def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
-        return F.divmod(self, other)  # type: ignore[no-any-return]
+        return F.divmod(self, other)
 
     def __rdivmod__(self, other: Any) -> tuple[Tensor, Tensor]:
-        return F.divmod(other, self)  # type: ignore[no-any-return]
+        return F.divmod(other, self)
 
     def __pow__(self, other: Any) -> Tensor:
         return _binary(F.power, self, other)
@@ -81,16 +92,16 @@ class Operators:
         return _binary(F.matmul, other, self)
 
     def __neg__(self) -> Tensor:
-        return F.negative(self)  # type: ignore[no-any-return]
+        return F.negative(self)
 
     def __pos__(self) -> Tensor:
         return self  # type: ignore[return-value]
 
     def __abs__(self) -> Tensor:
-        return F.absolute(self)  # type: ignore[no-any-return]
+        return F.absolute(self)
 
     def __round__(self, decimals: int = 0) -> Tensor:
-        return F.round(self, decimals)  # type: ignore[no-any-return]
+        return F.round(self, decimals)
 
     # Comparison is elementwise; `is` compares expressions
     def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
@@ -143,11 +154,11 @@ class Operators:
         return _binary(F.right_shift, other, self)
 
     def __invert__(self) -> Tensor:
-        return F.logical_not(self) if self.dtype == np.bool_ else F.invert(self)  # type: ignore[no-any-return]
+        return F.logical_not(self) if self.dtype == np.bool_ else F.invert(self)
 
     # Indexing
     def __getitem__(self, key: Any) -> Tensor:
-        return F.getitem(self, key)  # type: ignore[no-any-return]
+        return F.getitem(self, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise TypeError(f"{describe(self)} is immutable: write x = x.at[...].set(value) in place of x[...] = value")
@@ -155,14 +166,16 @@ class Operators:
     @property
     def at(self) -> At:
         """`x.at[index].set(v)`, `.add(v)`: a copy of x changed at the index."""
-        return F.At(self)  # type: ignore[no-any-return]
+        return F.At(self)
 
     def __len__(self) -> int:
         if self.ndim == 0:
             raise TypeError("len() of a 0-d tensor")
         size = self.shape[0]
         if not isinstance(size, int):
-            raise TypeError(f"len() of {describe(self)}: {size} is known only when the function is called; use x.shape[0]")
+            raise TypeError(
+                f"len() of {describe(self)}: {size} is known only when the function is called; use x.shape[0]"
+            )
         return size
 
     def __iter__(self) -> Any:
@@ -170,7 +183,9 @@ class Operators:
             raise TypeError(f"iteration over {describe(self)}, a 0-d tensor")
         size = self.shape[0]
         if not isinstance(size, int):
-            raise TypeError(f"iteration over {describe(self)}: {size} is known only when the function is called; use scan")
+            raise TypeError(
+                f"iteration over {describe(self)}: {size} is known only when the function is called; use scan"
+            )
         return iter([self[i] for i in range(size)])
 
     __contains__ = None
@@ -205,54 +220,86 @@ class Operators:
     @property
     def T(self) -> Tensor:
         """The transpose: all axes reversed."""
-        return F.transpose(self)  # type: ignore[no-any-return]
+        return F.transpose(self)
 
     @property
     def mT(self) -> Tensor:
         """The matrix transpose: the last two axes exchanged."""
-        return F.matrix_transpose(self)  # type: ignore[no-any-return]
+        return F.matrix_transpose(self)
 
     @property
     def size(self) -> Size:
         """The number of elements, an int or a Dim."""
-        return F.size(self)  # type: ignore[no-any-return]
+        return F.size(self)
 
     @property
     def real(self) -> Tensor:
         """The real part."""
-        return F.real(self)  # type: ignore[no-any-return]
+        return F.real(self)
 
     @property
     def imag(self) -> Tensor:
         """The imaginary part."""
-        return F.imag(self)  # type: ignore[no-any-return]
+        return F.imag(self)
+
+    # Methods that are the function of the same name with the tensor as its first argument
+    sum = _method("sum")
+    prod = _method("prod")
+    mean = _method("mean")
+    max = _method("max")
+    min = _method("min")
+    argmax = _method("argmax")
+    argmin = _method("argmin")
+    any = _method("any")
+    all = _method("all")
+    var = _method("var")
+    std = _method("std")
+    cumsum = _method("cumsum")
+    cumprod = _method("cumprod")
+    ptp = _method("ptp")
+    ravel = _method("ravel")
+    squeeze = _method("squeeze")
+    swapaxes = _method("swapaxes")
+    dot = _method("dot")
+    trace = _method("trace")
+    diagonal = _method("diagonal")
+    clip = _method("clip")
+    round = _method("round")
+    take = _method("take")
+    repeat = _method("repeat")
+    conj = _method("conj")
+    conjugate = _method("conjugate")
 
     def astype(self, dtype: Any) -> Tensor:
         """The same values in another dtype."""
-        return F.astype(self, dtype)  # type: ignore[no-any-return]
+        return F.astype(self, dtype)
 
     def reshape(self, *shape: Any) -> Tensor:
         """The same elements in another shape; one size may be -1."""
-        return F.reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[no-any-return]
+        return F.reshape(self, shape[0] if len(shape) == 1 else shape)
 
     def transpose(self, *axes: Any) -> Tensor:
         """The axes in another order, reversed unless told."""
         order = axes[0] if len(axes) == 1 and (axes[0] is None or not isinstance(axes[0], int)) else axes or None
-        return F.transpose(self, order)  # type: ignore[no-any-return]
+        return F.transpose(self, order)
 
     def flatten(self) -> Tensor:
         """All elements along one axis."""
-        return F.ravel(self)  # type: ignore[no-any-return]
+        return F.ravel(self)
 
     def copy(self) -> Tensor:
         """The tensor itself, which is immutable."""
         return self  # type: ignore[return-value]
 
     def __repr__(self) -> str:
-        return f"Tensor({describe(self)})" if not isinstance(self.aval, tuple) else f"Tensor({describe(self)}, several outputs)"  # type: ignore[attr-defined]
+        return (
+            f"Tensor({describe(self)})"
+            if not isinstance(self.aval, tuple)
+            else f"Tensor({describe(self)}, several outputs)"
+        )
 
     def __str__(self) -> str:
-        return F.format(self) if hasattr(F, "format") else repr(self)  # type: ignore[no-any-return]
+        return F.format(self) if hasattr(F, "format") else repr(self)
 
     def __format__(self, spec: str) -> str:
         if spec:
@@ -271,28 +318,10 @@ def _binary(function: Any, left: Any, right: Any) -> Tensor:
     for x in (left, right):
         if not isinstance(x, Tensor) and (isinstance(x, str) or x is None):
             return NotImplemented
-    return function(left, right)  # type: ignore[no-any-return]
-
-
-METHODS = (
-    "sum", "prod", "mean", "max", "min", "argmax", "argmin", "any", "all", "var", "std", "cumsum", "cumprod", "ptp",
-    "ravel", "squeeze", "swapaxes", "dot", "trace", "diagonal", "clip", "round", "take", "repeat", "conj", "conjugate",
-)  # fmt: skip
-"""Methods that are the function of the same name with the tensor as its first argument."""
-
-
-def _method(name: str) -> Any:
-    def method(self: Tensor, *args: Any, **options: Any) -> Tensor:
-        return getattr(F, name)(self, *args, **options)  # type: ignore[no-any-return]
-
-    method.__name__ = name
-    method.__doc__ = f"`symgraph.{name}` of this tensor."
-    return method
+    return function(left, right)
 
 
 def _install() -> None:
-    for name in METHODS:
-        setattr(Operators, name, _method(name))
     for name, member in vars(Operators).items():
         if name not in ("__module__", "__dict__", "__weakref__", "__doc__", "__slots__", "__hash__"):
             setattr(Tensor, name, member)

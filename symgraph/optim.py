@@ -1,8 +1,8 @@
-"""Optimizers, each as the updates it makes: `{parameter: new value}`, state included, for `function(..., updates=...)`.
+"""Optimizers, each as the updates it makes: `{parameter: new value}`, state included, for `function`.
 
-An optimizer is ordinary mathematics on the gradients, so its arithmetic is compiled into the same function as the model.
-What it remembers between steps (velocities, moments, the number of steps) are parameters like any other: they are named
-after the parameter they serve, read and set through `.value`, and travel with `Function.export`.
+An optimizer is ordinary mathematics on the gradients, compiled into the same function as the model. What it remembers
+between steps (velocities, moments, the number of steps) are parameters like any other: they are named after the
+parameter they serve, read and set through `.value`, and travel with `Function.export`.
 
     updates = optim.adam(weights, grad(loss, weights))
     step = function([x, y], loss, updates)
@@ -45,12 +45,13 @@ def sgd(parameters: Any, gradients: Any, rate: Any = 0.01) -> Updates:
 def momentum(parameters: Any, gradients: Any, rate: Any = 0.01, decay: Any = 0.9, nesterov: bool = False) -> Updates:
     """Descent with momentum: v <- decay * v + g, then p <- p - rate * v; v starts at 0.
 
-    With `nesterov` the step looks ahead along the new velocity: p <- p - rate * (decay * v + g) (Sutskever et al., 2013).
+    With `nesterov` the step looks ahead along the new velocity: p <- p - rate * (decay * v + g)
+    (Sutskever et al., 2013).
     """
     _check(rate=rate, decay=decay)
     updates: Updates = {}
     for p, g in _pairs(parameters, gradients):
-        v = parameter(np.zeros(p.shape, p.dtype), f"velocity_{p.name}")  # type: ignore[arg-type]
+        v = parameter(np.zeros(p.shape, p.dtype), f"velocity_{p.name}")
         velocity = _like(decay, p) * v + g
         step = _like(decay, p) * velocity + g if nesterov else velocity
         updates[v] = velocity
@@ -80,8 +81,8 @@ def adam(
     correction = 1 - beta2**t
     for p, g in pairs:
         power = F.real(g * F.conj(g)) if is_complex(p.dtype) else g * g
-        m = parameter(np.zeros(p.shape, p.dtype), f"m_{p.name}")  # type: ignore[arg-type]
-        v = parameter(np.zeros(p.shape, power.dtype), f"v_{p.name}")  # type: ignore[arg-type]
+        m = parameter(np.zeros(p.shape, p.dtype), f"m_{p.name}")
+        v = parameter(np.zeros(p.shape, power.dtype), f"v_{p.name}")
         mean = _like(beta1, m) * m + _like(1 - beta1, m) * g
         square = _like(beta2, v) * v + _like(1 - beta2, v) * power
         updates[m], updates[v] = mean, square

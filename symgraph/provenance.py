@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING, Generic, TypeVar
 from weakref import ref
 
@@ -33,6 +34,7 @@ _INTERNAL = (
     "<__array_function__",
     "<frozen",
 )
+_DEMO = os.path.join(_HERE, "demo") + os.sep  # written as a user writes, so its lines are a user's lines
 
 
 class _Current(threading.local):
@@ -59,12 +61,12 @@ def user_location() -> Location | None:
     """The innermost line of code that is neither symgraph's nor NumPy's."""
     if current.where is not None:
         return current.where
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         filename = frame.f_code.co_filename
-        if not filename.startswith(_INTERNAL):
+        if not filename.startswith(_INTERNAL) or filename.startswith(_DEMO):
             return os.path.basename(filename), frame.f_lineno
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return None
 
 

@@ -6,8 +6,8 @@ import importlib
 from typing import Any
 
 FAMILIES = (
-    "elementwise", "special", "reduce", "statistics", "norm", "cumulative", "softmax", "shape", "joining", "diagonal", "indexing",
-    "creation", "contract", "linalg", "control", "mapped", "random",
+    "elementwise", "special", "reduce", "statistics", "norm", "cumulative", "softmax", "shape", "joining", "diagonal",
+    "indexing", "creation", "contract", "linalg", "control", "mapped", "random",
 )  # fmt: skip
 
 

@@ -74,11 +74,15 @@ class Primitive(Op):
 
     def pullback(self, ct: Any, mask: Mask, y: Tensor, xs: Sequence[Tensor], wanted: Sequence[bool]) -> list[Pulled]:
         """What each wanted operand receives from the cotangent of `y`."""
-        raise located_error(_gradient_error(), self.name, xs, "this op has no derivative; use stop_gradient if none is meant")
+        raise located_error(
+            _gradient_error(), self.name, xs, "this op has no derivative; use stop_gradient if none is meant"
+        )
 
     def pushforward(self, ts: Sequence[Tensor | None], y: Tensor, xs: Sequence[Tensor]) -> Any:
         """The tangent of `y` from those of the operands, where None is zero."""
-        raise located_error(_gradient_error(), self.name, xs, "this op has no derivative; use stop_gradient if none is meant")
+        raise located_error(
+            _gradient_error(), self.name, xs, "this op has no derivative; use stop_gradient if none is meant"
+        )
 
     hazard: str | None = None
     """Where a partial is infinite or undefined, in words about the operands: `x = 0`."""
@@ -89,10 +93,13 @@ class Primitive(Op):
 
     # What may later stages do with it?
 
-    is_view: ClassVar[bool] | bool = False
+    is_view: bool = False
     """Whether the result may share memory with an operand."""
-    inplace: ClassVar[bool] | bool = False
+    inplace: bool = False
     """Whether the result may be written over an operand of the same type."""
+
+    literals: bool = False
+    """Whether an operand that is a number may be written as one: the source itself sees to the dtype."""
 
     def as_einsum(self, *xs: Tensor) -> Any:
         """The op as a contraction of its operands, or None."""
@@ -160,7 +167,7 @@ def as_tensor(value: Any) -> Tensor:
     if isinstance(value, bool | int | float | complex):
         return weak_constant(value)
     if isinstance(value, Dim):
-        return F.dim_value(value)  # type: ignore[no-any-return]
+        return F.dim_value(value)
     if isinstance(value, list | tuple):
         if any(isinstance(item, Tensor) for item in value):
             raise TypeError("a list of tensors is not a tensor; join them with stack or concatenate")
@@ -184,7 +191,7 @@ def cast(x: Tensor, dtype: DType) -> Tensor:
             raise located_error(DTypeError, f"cast to {dtype}", [x], str(error)) from None
     if x.dtype == dtype and not x.aval.weak:
         return x
-    return F.cast(x, dtype)  # type: ignore[no-any-return]
+    return F.cast(x, dtype)
 
 
 def promoted(name: str, like: np.ufunc, args: Sequence[Any]) -> list[Tensor]:
@@ -301,7 +308,7 @@ class Elementwise(Primitive):
         return self._lower(*xs) if self._lower else None
 
     def evaluate(self, *values: Any) -> Any:
-        if self.source == f"np.{self.name}":
+        if self.source == f"np.{self.like.__name__}":
             with np.errstate(all="ignore"):
                 return self.like(*values)
         return evaluate_source(self, values)
@@ -335,9 +342,7 @@ class Elementwise(Primitive):
         total: Tensor | None = None
         for t, p, select in zip(ts, self.partials(y, *xs), chosen, strict=True):
             if t is not None and p is not None:
-                # unlike a cotangent, a tangent may be infinite where its operand is not selected
-                stray = select is not None and is_bounded(p) and not is_bounded(t)
-                term = F.where(select, t, 0) * p if stray else times(t, p, select, mask_and(mask_of(t), select))
+                term = times(t, p, select, mask_and(mask_of(t), select))
                 total = term if total is None else total + term
         return None if total is None else broadcast_like(total, y)
 
@@ -347,16 +352,15 @@ def _registered(name: str) -> Elementwise:
 
 
 def times(ct: Tensor, p: Tensor | float, select: Mask, mask: Mask) -> Tensor:
-    """`ct * p`; outside `select` it is 0 and outside `mask` it is 0 even where `p` is infinite or nan.
+    """`ct * p`; 0 outside `select`, whatever both are there, and outside `mask`, where `ct` is known to be 0, whatever `p` is.
 
-    A bounded `p` is itself 0 outside `select`, and `ct` is 0 outside `mask`.
+    `mask` lies within `select`.
     """
     if isinstance(p, int | float) and abs(p) == 1:
         chosen = ct if select is None else F.where(select, ct, 0)
         return chosen if p == 1 else -chosen
-    if mask is None or is_bounded(p):
-        return ct * p
-    return F.masked_multiply(mask, ct, p)  # type: ignore[no-any-return]
+    within = select if is_bounded(p) else mask
+    return ct * p if within is None else F.masked_multiply(within, ct, p)
 
 
 def mask_of(t: Tensor, depth: int = 4) -> Mask:
@@ -398,20 +402,22 @@ def mask_and(a: Mask, b: Mask) -> Mask:
     """Both masks at once, where None is everywhere."""
     if a is None or b is None or a is b:
         return b if a is None else a
-    return F.logical_and(a, b)  # type: ignore[no-any-return]
+    return F.logical_and(a, b)
 
 
 def mask_or(a: Mask, b: Mask) -> Mask:
     """Either mask, where None is everywhere."""
     if a is None or b is None or a is b:
         return a if a is b else None
-    return F.logical_or(a, b)  # type: ignore[no-any-return]
+    return F.logical_or(a, b)
 
 
 def summed_axes(shape: Shape, target: Shape) -> tuple[int, ...]:
     """The axes over which a value of `shape`, broadcast from `target`, is summed to come back to it."""
     lead = len(shape) - len(target)
-    stretched = [i + lead for i, t in enumerate(target) if isinstance(t, int) and t == 1 and not _is_one(shape[i + lead])]
+    stretched = [
+        i + lead for i, t in enumerate(target) if isinstance(t, int) and t == 1 and not _is_one(shape[i + lead])
+    ]
     return (*range(lead), *stretched)
 
 
@@ -437,17 +443,19 @@ def unbroadcast_mask(mask: Mask, x: Tensor) -> Mask:
     """Where `x` reaches some place inside the mask."""
     if mask is None or x.ndim == mask.ndim == 0:
         return mask
-    if mask.ndim < x.ndim or any(_is_one(m) and not _is_one(s) for m, s in zip(mask.shape[::-1], x.shape[::-1], strict=False)):
+    if mask.ndim < x.ndim or any(
+        _is_one(m) and not _is_one(s) for m, s in zip(mask.shape[::-1], x.shape[::-1], strict=False)
+    ):
         mask = F.broadcast_to(mask, broadcast_shapes(mask.shape, x.shape))
     axes = summed_axes(mask.shape, x.shape)
-    return mask if not axes else F.reshape(F.any(mask, axis=axes), x.shape)  # type: ignore[no-any-return]
+    return mask if not axes else F.reshape(F.any(mask, axis=axes), x.shape)
 
 
 def broadcast_like(t: Tensor, y: Tensor) -> Tensor:
     """`t` broadcast to the shape of `y`, itself when it has that shape."""
     if t.ndim == y.ndim and not summed_axes(y.shape, t.shape):
         return t
-    return F.broadcast_to(t, y.shape)  # type: ignore[no-any-return]
+    return F.broadcast_to(t, y.shape)
 
 
 class Linear(Primitive):

@@ -20,7 +20,20 @@ import numpy as np
 from .. import dims
 from ..dims import Shape, Size
 
-ATOM, POWER, UNARY, TIMES, PLUS, SHIFT, AND, XOR, OR, COMPARE, TERNARY, TUPLE = 20, 15, 14, 13, 12, 11, 10, 9, 8, 7, 2, 0
+ATOM, POWER, UNARY, TIMES, PLUS, SHIFT, AND, XOR, OR, COMPARE, TERNARY, TUPLE = (
+    20,
+    15,
+    14,
+    13,
+    12,
+    11,
+    10,
+    9,
+    8,
+    7,
+    2,
+    0,
+)
 
 PRECEDENCE = {
     "**": POWER,

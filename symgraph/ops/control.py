@@ -7,8 +7,9 @@ runs only when the branch is taken.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from ..core import (
     ShapedArray,
     Symbol,
     Tensor,
+    constant,
     format_shape,
     located_error,
     make,
@@ -32,6 +34,8 @@ from ..core import (
     substitute_all,
     toposort,
 )
+from ..dims import Dim
+from ..dims import _of as dim_of
 from ..dtypes import is_inexact, promote
 from ..errors import DTypeError, ShapeError
 from ..pytree import flatten, paths, tree_map
@@ -51,6 +55,11 @@ class Cond(Primitive):
     name = "cond"
     is_view = True  # a branch may return its operand
     bodies = ("true", "false")
+
+    def __post_init__(self) -> None:
+        inside = [node.op for body in (self.true, self.false) for node in toposort(body.outputs)]
+        hazards = [op.hazard for op in inside if isinstance(op, Primitive) and op.hazard]
+        object.__setattr__(self, "hazard", f"in a branch, {hazards[0]}" if hazards else None)
 
     def infer(self, pred: ShapedArray, *xs: ShapedArray) -> Aval:
         if pred.dtype != np.bool_ or pred.shape:
@@ -157,10 +166,37 @@ def branch(pred: Tensor, true: Sequence[Tensor], false: Sequence[Tensor], operan
             continue
         bound = Bound(place.setdefault(x, len(place)), x.shape, x.dtype)
         renumber[used[i]] = make(bound)
-    avals = [x.aval for x in place]
-    bodies = [Body(avals, substitute_all(list(outputs), renumber)) for outputs in (true, false)]
+    closed = [substitute_all(list(outputs), renumber) for outputs in (true, false)]
+    for size in _unknown_sizes([*closed[0], *closed[1]], place):
+        place[F.broadcast_to(constant(False), (size,))] = len(place)
+    bodies = [Body([x.aval for x in place], outputs) for outputs in closed]
     node = make(Cond(*bodies), pred, *place)
     return [make(Item(i), node) for i in range(len(true))] if isinstance(node.aval, tuple) else [node]
+
+
+def _unknown_sizes(outputs: Sequence[Tensor], operands: Iterable[Tensor]) -> list[Dim]:
+    """The sizes that a body uses, as in `zeros(n)`, and that no axis of its operands tells: they need an operand too."""
+    known = {v for x in operands for s in x.shape if isinstance(s, Dim) and s.is_variable for v in dims.variables(s)}
+    found: dict[dims.Variable, None] = {}
+    for node in toposort(outputs):
+        avals = node.aval if isinstance(node.aval, tuple) else (node.aval,)
+        fields: list[Any] = (
+            [getattr(node.op, f.name) for f in dataclasses.fields(node.op)] if is_dataclass(node.op) else []
+        )
+        for size in _sizes_in((*[a.shape for a in avals], *fields)):
+            found.update(dict.fromkeys(v for v in dims.variables(size) if v not in known))
+    return [dim_of(v) for v in found]
+
+
+def _sizes_in(value: Any) -> Iterator[Dim]:
+    """The symbolic sizes in nested tuples and slices."""
+    if isinstance(value, Dim):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _sizes_in(item)
+    elif isinstance(value, slice):
+        yield from _sizes_in((value.start, value.stop, value.step))
 
 
 # Tracing -------------------------------------------------------------------------------------------------------------

@@ -37,13 +37,14 @@ class Full(Linear):
 
     shape: Shape
     name = "full"
+    literals = True
 
     def infer(self, value: ShapedArray) -> ShapedArray:
         if value.shape:
             raise ShapeError("the fill value must be one number. Use broadcast_to to repeat an array")
         return ShapedArray(self.shape, value.dtype)
 
-    def numpy(self, value: Code) -> Code:  # type: ignore[override]
+    def numpy(self, value: Code) -> Code:
         kind = value.aval.dtype if value.aval is not None else FLOAT64
         dtype = None if kind == FLOAT64 else kind
         if value.literal and value in ("0", "0j", "False"):
@@ -56,13 +57,13 @@ class Full(Linear):
             dtype = None
         return _filled("np.full", self.shape, dtype, value)
 
-    def transpose(self, ct: Tensor, value: Tensor) -> Tensor:  # type: ignore[override]
+    def transpose(self, ct: Tensor, value: Tensor) -> Tensor:
         return F.sum(ct)
 
-    def transpose_mask(self, mask: Tensor, value: Tensor) -> Tensor:  # type: ignore[override]
+    def transpose_mask(self, mask: Tensor, value: Tensor) -> Tensor:
         return F.any(mask)
 
-    def batch(self, axes: Sequence[int | None], value: Tensor) -> tuple[Tensor, int]:  # type: ignore[override]
+    def batch(self, axes: Sequence[int | None], value: Tensor) -> tuple[Tensor, int]:
         n = value.shape[0]
         return F.broadcast_to(F.reshape(value, (n, *[1] * len(self.shape))), (n, *self.shape)), 0
 
@@ -154,7 +155,7 @@ class DimValue(Source):
     def infer(self) -> ShapedArray:
         return ShapedArray((), INT64, weak=True)
 
-    def numpy(self) -> Code:  # type: ignore[override]
+    def numpy(self) -> Code:
         return code.size(self.dim)
 
     def nonnegative(self, *known: bool) -> bool:
@@ -193,7 +194,7 @@ class Arange(Source):
         size = abs(self.step)
         return ShapedArray((dims.maximum((gap + size - 1) // size, 0),), self.dtype)
 
-    def numpy(self) -> Code:  # type: ignore[override]
+    def numpy(self) -> Code:
         sizes = [self.stop] if same(self.start, 0) and self.step == 1 else [self.start, self.stop]
         sizes += [] if self.step == 1 else [self.step]
         return code.call("np.arange", *sizes, dtype=None if self.dtype == INT64 else self.dtype)

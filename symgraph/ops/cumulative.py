@@ -35,11 +35,11 @@ class Cumulative(Primitive):
     def infer(self, x: ShapedArray) -> ShapedArray:
         return ShapedArray(x.shape, self.dtype or _wide(x.dtype))
 
-    def numpy(self, x: Code) -> Code:  # type: ignore[override]
+    def numpy(self, x: Code) -> Code:
         one = x.aval is not None and x.aval.ndim == 1
         return code.method(x, self.name, axis=None if one else self.axis, dtype=self.dtype)
 
-    def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:  # type: ignore[override]
+    def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
         (at,) = axes
         assert at is not None
         return make(replace(self, axis=self.axis + (self.axis >= at)), x), at
@@ -54,7 +54,7 @@ class CumSum(Cumulative, Linear):
 
     name = "cumsum"
 
-    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:  # type: ignore[override]
+    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
         return F.flip(cumsum(F.flip(ct, self.axis), self.axis), self.axis)
 
 
@@ -77,10 +77,10 @@ class CumProd(Cumulative, Rows):
 
     name = "cumprod"
 
-    def vjp(self, ct: Tensor, y: Tensor, x: Tensor) -> Sequence[Any]:  # type: ignore[override]
+    def vjp(self, ct: Tensor, y: Tensor, x: Tensor) -> Sequence[Any]:
         return [_backward(x, ct, self.axis) * _shifted(y, 1, self.axis)]
 
-    def jvp(self, ts: Sequence[Tensor | None], y: Tensor, x: Tensor) -> Any:  # type: ignore[override]
+    def jvp(self, ts: Sequence[Tensor | None], y: Tensor, x: Tensor) -> Any:
         return ts[0] if ts[0] is None else make(Recurrence(self.axis), x, ts[0] * _shifted(y, 1, self.axis))
 
 
@@ -96,7 +96,7 @@ class Recurrence(Rows):
             raise ShapeError("both operands have one shape. Broadcast them first")
         return b
 
-    def statements(self, out: str, a: Code, b: Code) -> list[str]:  # type: ignore[override]
+    def statements(self, out: str, a: Code, b: Code) -> list[str]:
         def at(k: str) -> str:
             return f"[{', '.join([*[':'] * self.axis, k])}]"
 
@@ -107,11 +107,11 @@ class Recurrence(Rows):
             f"    {out}{at(k)} += {a.atom}{at(k)} * {out}{at(f'{k} - 1')}",
         ]
 
-    def vjp(self, ct: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Sequence[Any]:  # type: ignore[override]
+    def vjp(self, ct: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Sequence[Any]:
         g = _backward(a, ct, self.axis)
         return [g * _shifted(y, 0, self.axis), g]
 
-    def jvp(self, ts: Sequence[Tensor | None], y: Tensor, a: Tensor, b: Tensor) -> Any:  # type: ignore[override]
+    def jvp(self, ts: Sequence[Tensor | None], y: Tensor, a: Tensor, b: Tensor) -> Any:
         ta, tb = ts
         drive = None if ta is None else ta * _shifted(y, 0, self.axis)
         drive = tb if drive is None else drive if tb is None else tb + drive

@@ -35,7 +35,7 @@ class Eye(Primitive):
     def infer(self) -> ShapedArray:
         return ShapedArray((self.rows, self.columns), self.dtype)
 
-    def numpy(self) -> Code:  # type: ignore[override]
+    def numpy(self) -> Code:
         square = self.rows is self.columns or code.size(self.rows) == code.size(self.columns)
         sizes = [self.rows] if square else [self.rows, self.columns]
         return code.call("np.eye", *sizes, k=self.k or None, dtype=None if self.dtype == FLOAT64 else self.dtype)
@@ -75,7 +75,7 @@ class Triangle(Linear):
     k: int
 
     @property
-    def name(self) -> str:  # type: ignore[override]
+    def name(self) -> str:
         return self.part
 
     def infer(self, x: ShapedArray) -> ShapedArray:
@@ -83,13 +83,13 @@ class Triangle(Linear):
             raise ShapeError(f"a matrix has two axes, not {x.ndim}. Give a matrix or a stack of them")
         return ShapedArray(x.shape, x.dtype)
 
-    def numpy(self, x: Code) -> Code:  # type: ignore[override]
+    def numpy(self, x: Code) -> Code:
         return code.call(f"np.{self.part}", x, k=self.k or None)
 
-    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:  # type: ignore[override]
+    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
         return make(self, ct)
 
-    def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:  # type: ignore[override]
+    def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
         return make(self, F.moveaxis(x, axes[0], 0)), 0
 
     def nonnegative(self, *known: bool) -> bool:
@@ -137,14 +137,14 @@ class Diagonal(Linear):
             raise ShapeError(f"a matrix has two axes, not {x.ndim}. Give a matrix or a stack of them")
         return ShapedArray((*x.shape[:-2], _length(x.shape[-2], x.shape[-1], self.offset)), x.dtype)
 
-    def numpy(self, x: Code) -> Code:  # type: ignore[override]
+    def numpy(self, x: Code) -> Code:
         last = {} if x.aval is not None and x.aval.ndim == 2 else {"axis1": -2, "axis2": -1}
         return code.method(x, "diagonal", *[self.offset] if self.offset else [], **last)
 
-    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:  # type: ignore[override]
+    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
         return make(DiagonalMatrix(self.offset, x.shape[-2], x.shape[-1]), ct)
 
-    def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:  # type: ignore[override]
+    def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
         return make(self, F.moveaxis(x, axes[0], 0)), 0
 
     def nonnegative(self, *known: bool) -> bool:
@@ -189,10 +189,10 @@ class DiagonalMatrix(Linear):
         dtype = None if x.aval.dtype == FLOAT64 else x.aval.dtype
         return [f"{out} = {code.call('np.zeros', shape, dtype=dtype)}", f"{out}[{lead}{i}, {j}] = {x}"]
 
-    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:  # type: ignore[override]
+    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
         return make(Diagonal(self.offset), ct)
 
-    def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:  # type: ignore[override]
+    def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
         return make(self, F.moveaxis(x, axes[0], 0)), 0
 
     def nonnegative(self, *known: bool) -> bool:

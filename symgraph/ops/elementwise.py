@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +17,20 @@ from ..core import Constant, ShapedArray, Tensor, located_error, make
 from ..dtypes import BOOL, DType, as_dtype, is_complex, promote
 from ..errors import DTypeError
 from . import code
-from .base import Elementwise, General, Linear, Mask, Pulled, as_tensor, broadcast_like, cast, mask_and, promotion_type, unbroadcast, unbroadcast_mask
+from .base import (
+    Elementwise,
+    General,
+    Linear,
+    Mask,
+    Pulled,
+    as_tensor,
+    broadcast_like,
+    cast,
+    mask_and,
+    promotion_type,
+    unbroadcast,
+    unbroadcast_mask,
+)
 from .code import Code
 from .late import F
 
@@ -30,17 +43,17 @@ __all__ = [
     "greater_equal", "isnan", "isinf", "isfinite", "signbit", "logical_and", "logical_or", "logical_xor",
     "logical_not", "bitwise_and", "bitwise_or", "bitwise_xor", "invert", "left_shift", "right_shift", "where",
     "astype", "real", "imag", "conj", "absolute", "angle", "stop_gradient", "clip", "nan_to_num", "divmod", "modf",
-    "sinc", "true_divide", "mod", "pow", "abs", "fabs", "conjugate", "degrees", "radians", "acos", "asin", "atan",
+    "true_divide", "mod", "pow", "abs", "fabs", "conjugate", "degrees", "radians", "acos", "asin", "atan",
     "atan2", "acosh", "asinh", "atanh", "bitwise_not", "bitwise_invert", "round",
 ]  # fmt: skip
 
 elementwise = Elementwise
 LN2, LN10 = math.log(2), math.log(10)  # Python floats, hence weak
 
-def ties(x: Tensor, z: Tensor, other: Tensor) -> Tensor:
-    """1 where `x` alone is the chosen value `z`, 1/2 where both are, 0 elsewhere."""
-    half = z.dtype.type(0.5)
-    return F.where(x == z, F.where(other == z, half, z.dtype.type(1)), z.dtype.type(0))  # type: ignore[no-any-return]
+
+def share(x: Tensor, y: Tensor) -> Tensor:
+    """What each operand gets of the cotangent where it is selected: all, or half where they tie."""
+    return F.where(x == y, x.dtype.type(0.5), x.dtype.type(1))
 
 
 def _power(z: Tensor, x: Tensor, y: Tensor) -> list[Any]:
@@ -54,7 +67,7 @@ def _power(z: Tensor, x: Tensor, y: Tensor) -> list[Any]:
 
 def _power_of_base(x: Tensor, y: Tensor) -> Tensor:
     """y * x**(y - 1), and 0 where y = 0 (also at x = 0)."""
-    return y * x ** F.where(y == 0, 1, y - 1)  # type: ignore[no-any-return]
+    return y * x ** F.where(y == 0, 1, y - 1)
 
 
 def _infix_or_call(operator: str, function: str) -> Any:
@@ -105,10 +118,10 @@ deg2rad      = elementwise("deg2rad",      lambda y, x: [np.pi / 180], nonnegati
 rad2deg      = elementwise("rad2deg",      lambda y, x: [180 / np.pi], nonnegative=_all, bounded=_all)
 
 # Choosing the larger or the smaller; ties share evenly
-maximum      = elementwise("maximum", lambda z, x, y: [ties(x, z, y), ties(y, z, x)], selects=lambda z, x, y: [x >= y, y >= x], commutative=False, nonnegative=_any, bounded=_all)
-minimum      = elementwise("minimum", lambda z, x, y: [ties(x, z, y), ties(y, z, x)], selects=lambda z, x, y: [x <= y, y <= x], commutative=False, nonnegative=_all, bounded=_all)
-fmax         = elementwise("fmax",    lambda z, x, y: [ties(x, z, y), ties(y, z, x)], selects=lambda z, x, y: [(x >= y) | isnan(y), (y >= x) | isnan(x)], bounded=_all)
-fmin         = elementwise("fmin",    lambda z, x, y: [ties(x, z, y), ties(y, z, x)], selects=lambda z, x, y: [(x <= y) | isnan(y), (y <= x) | isnan(x)], bounded=_all)
+maximum      = elementwise("maximum", lambda z, x, y: [share(x, y), share(x, y)], selects=lambda z, x, y: [x >= y, y >= x], commutative=False, nonnegative=_any, bounded=_all)
+minimum      = elementwise("minimum", lambda z, x, y: [share(x, y), share(x, y)], selects=lambda z, x, y: [x <= y, y <= x], commutative=False, nonnegative=_all, bounded=_all)
+fmax         = elementwise("fmax",    lambda z, x, y: [share(x, y), share(x, y)], selects=lambda z, x, y: [(x >= y) | isnan(y), (y >= x) | isnan(x)], bounded=_all)
+fmin         = elementwise("fmin",    lambda z, x, y: [share(x, y), share(x, y)], selects=lambda z, x, y: [(x <= y) | isnan(y), (y <= x) | isnan(x)], bounded=_all)
 
 # Exponentials and logarithms
 exp          = elementwise("exp",          lambda y, x: [y], nonnegative=True, flops=20)
@@ -164,7 +177,7 @@ right_shift   = elementwise("right_shift",   None, source=">>")
 
 def _unit(x: Tensor, length: Tensor) -> Tensor:
     """x / length, and 0 where the length is 0, with all derivatives."""
-    return F.where(length == 0, 0, x / length)  # type: ignore[no-any-return]
+    return F.where(length == 0, 0, x / length)
 
 
 def _sqrt_square_minus_1(x: Tensor) -> Tensor:
@@ -180,17 +193,20 @@ class MaskedMultiply(Elementwise):
         dtype = promote(*[promotion_type(x) for x in xs])
         return make(self, as_tensor(mask), *[cast(x, dtype) for x in xs])
 
-    def infer(self, mask: ShapedArray, a: ShapedArray, b: ShapedArray) -> ShapedArray:  # type: ignore[override]
+    def infer(self, mask: ShapedArray, a: ShapedArray, b: ShapedArray) -> ShapedArray:
         return ShapedArray(dims.broadcast_shapes(mask.shape, a.shape, b.shape), a.dtype)
 
-    def evaluate(self, mask: Any, a: Any, b: Any) -> Any:  # type: ignore[override]
+    def evaluate(self, mask: Any, a: Any, b: Any) -> Any:
         with np.errstate(all="ignore"):
             return np.where(mask, a * b, a.dtype.type(0))
 
     def pullback(self, ct: Any, mask: Mask, y: Tensor, xs: Sequence[Tensor], wanted: Sequence[bool]) -> list[Pulled]:
         inside, a, b = xs
         both = mask_and(mask, inside)
-        pulled = [(x, masked_multiply(both, ct, p)) if want else None for x, p, want in zip((a, b), (b, a), wanted[1:], strict=True)]
+        pulled = [
+            (x, masked_multiply(both, ct, p)) if want else None
+            for x, p, want in zip((a, b), (b, a), wanted[1:], strict=True)
+        ]
         return [None, *[p and (unbroadcast(p[1], p[0]), unbroadcast_mask(both, p[0])) for p in pulled]]
 
     def pushforward(self, ts: Sequence[Tensor | None], y: Tensor, xs: Sequence[Tensor]) -> Any:
@@ -216,24 +232,24 @@ class Where(General):
     name = "where"
     inplace = True
 
-    def infer(self, c: ShapedArray, a: ShapedArray, b: ShapedArray) -> ShapedArray:  # type: ignore[override]
+    def infer(self, c: ShapedArray, a: ShapedArray, b: ShapedArray) -> ShapedArray:
         return ShapedArray(dims.broadcast_shapes(c.shape, a.shape, b.shape), a.dtype, c.weak and a.weak and b.weak)
 
-    def numpy(self, c: Code, a: Code, b: Code) -> Code:  # type: ignore[override]
+    def numpy(self, c: Code, a: Code, b: Code) -> Code:
         return code.call("np.where", c, a, b)
 
-    def vjp(self, ct: Tensor, y: Tensor, c: Tensor, a: Tensor, b: Tensor) -> Sequence[Any]:  # type: ignore[override]
+    def vjp(self, ct: Tensor, y: Tensor, c: Tensor, a: Tensor, b: Tensor) -> Sequence[Any]:
         return [None, where(c, ct, 0), where(c, 0, ct)]
 
     def pullback(self, ct: Any, mask: Mask, y: Tensor, xs: Sequence[Tensor], wanted: Sequence[bool]) -> list[Pulled]:
-        c, a, b = xs
+        c = xs[0]
         taken = [None, c, ~c]
         return [
             (unbroadcast(g, x), unbroadcast_mask(mask_and(mask, m), x)) if want and g is not None else None
             for g, m, x, want in zip(self.vjp(ct, y, *xs), taken, xs, wanted, strict=True)
         ]
 
-    def jvp(self, ts: Sequence[Tensor | None], y: Tensor, c: Tensor, a: Tensor, b: Tensor) -> Any:  # type: ignore[override]
+    def jvp(self, ts: Sequence[Tensor | None], y: Tensor, c: Tensor, a: Tensor, b: Tensor) -> Any:
         _, ta, tb = ts
         if ta is None and tb is None:
             return None
@@ -268,25 +284,26 @@ class Cast(Linear):
     """The same values in another dtype."""
 
     dtype: DType
-    name: ClassVar[str] = "cast"
-    inplace: ClassVar[bool] = False
+    name = "cast"
+    literals = True
+    inplace = False
 
-    def infer(self, x: ShapedArray) -> ShapedArray:  # type: ignore[override]
+    def infer(self, x: ShapedArray) -> ShapedArray:
         return ShapedArray(x.shape, self.dtype)
 
-    def numpy(self, x: Code) -> Code:  # type: ignore[override]
+    def numpy(self, x: Code) -> Code:
         return code.call(code.dtype(self.dtype), x) if x.literal else code.method(x, "astype", self.dtype)
 
-    def evaluate(self, x: Any) -> Any:  # type: ignore[override]
+    def evaluate(self, x: Any) -> Any:
         with np.errstate(all="ignore"):
             return np.asarray(x).astype(self.dtype)
 
-    def transpose(self, ct: Tensor, x: Tensor) -> Any:  # type: ignore[override]
+    def transpose(self, ct: Tensor, x: Tensor) -> Any:
         if not (x.dtype.kind in "fc" and self.dtype.kind in "fc"):
             return None
         return cast(real(ct) if is_complex(ct.dtype) and not is_complex(x.dtype) else ct, x.dtype)
 
-    def transpose_mask(self, mask: Tensor, x: Tensor) -> Tensor:  # type: ignore[override]
+    def transpose_mask(self, mask: Tensor, x: Tensor) -> Tensor:
         return mask
 
     def pushforward(self, ts: Sequence[Tensor | None], y: Tensor, xs: Sequence[Tensor]) -> Any:
@@ -308,7 +325,9 @@ def astype(x: Any, dtype: Any) -> Tensor:
     """`x` in another dtype; a complex tensor is not silently made real: take `real(x)` or `abs(x)` first."""
     x, to = as_tensor(x), as_dtype(dtype)
     if is_complex(x.dtype) and not is_complex(to):
-        raise located_error(DTypeError, f"astype({to})", [x], "this would drop the imaginary part. Take real(x) or abs(x) first")
+        raise located_error(
+            DTypeError, f"astype({to})", [x], "this would drop the imaginary part. Take real(x) or abs(x) first"
+        )
     return cast(x, to)
 
 
@@ -319,7 +338,7 @@ def astype(x: Any, dtype: Any) -> Tensor:
 class _RealLinear(Linear):
     structural = False
 
-    def infer(self, x: ShapedArray) -> ShapedArray:  # type: ignore[override]
+    def infer(self, x: ShapedArray) -> ShapedArray:
         return ShapedArray(x.shape, np.empty(0, x.dtype).real.dtype)
 
 
@@ -329,10 +348,10 @@ class Real(_RealLinear):
     name = "real"
     is_view = True
 
-    def numpy(self, x: Code) -> Code:  # type: ignore[override]
+    def numpy(self, x: Code) -> Code:
         return Code(f"{x.atom}.real")
 
-    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:  # type: ignore[override]
+    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
         return cast(ct, x.dtype)
 
 
@@ -342,10 +361,10 @@ class Imag(_RealLinear):
     name = "imag"
     is_view = True
 
-    def numpy(self, x: Code) -> Code:  # type: ignore[override]
+    def numpy(self, x: Code) -> Code:
         return Code(f"{x.atom}.imag")
 
-    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:  # type: ignore[override]
+    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
         return cast(ct, x.dtype) * -1j
 
 
@@ -354,13 +373,13 @@ class Conjugate(_RealLinear):
 
     name = "conjugate"
 
-    def infer(self, x: ShapedArray) -> ShapedArray:  # type: ignore[override]
+    def infer(self, x: ShapedArray) -> ShapedArray:
         return ShapedArray(x.shape, x.dtype)
 
-    def numpy(self, x: Code) -> Code:  # type: ignore[override]
+    def numpy(self, x: Code) -> Code:
         return code.call("np.conj", x)
 
-    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:  # type: ignore[override]
+    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
         return conj(ct)
 
 
@@ -369,16 +388,16 @@ class ComplexAbs(General):
 
     name = "complex_abs"
 
-    def infer(self, x: ShapedArray) -> ShapedArray:  # type: ignore[override]
+    def infer(self, x: ShapedArray) -> ShapedArray:
         return ShapedArray(x.shape, np.empty(0, x.dtype).real.dtype)
 
-    def numpy(self, x: Code) -> Code:  # type: ignore[override]
+    def numpy(self, x: Code) -> Code:
         return code.call("np.abs", x)
 
-    def vjp(self, ct: Tensor, y: Tensor, x: Tensor) -> Sequence[Any]:  # type: ignore[override]
+    def vjp(self, ct: Tensor, y: Tensor, x: Tensor) -> Sequence[Any]:
         return [ct * _unit(conj(x), y)]
 
-    def jvp(self, ts: Sequence[Tensor | None], y: Tensor, x: Tensor) -> Any:  # type: ignore[override]
+    def jvp(self, ts: Sequence[Tensor | None], y: Tensor, x: Tensor) -> Any:
         return real(_unit(conj(x), y) * ts[0])
 
     def nonnegative(self, *known: bool) -> bool:
@@ -423,13 +442,13 @@ class StopGradient(Linear):
     name = "stop_gradient"
     is_view = True
 
-    def infer(self, x: ShapedArray) -> ShapedArray:  # type: ignore[override]
+    def infer(self, x: ShapedArray) -> ShapedArray:
         return x
 
-    def numpy(self, x: Code) -> Code:  # type: ignore[override]
+    def numpy(self, x: Code) -> Code:
         return x
 
-    def evaluate(self, x: Any) -> Any:  # type: ignore[override]
+    def evaluate(self, x: Any) -> Any:
         return x
 
     def pullback(self, ct: Any, mask: Mask, y: Tensor, xs: Sequence[Tensor], wanted: Sequence[bool]) -> list[Pulled]:
@@ -477,7 +496,7 @@ def round_(x: Any, decimals: int = 0) -> Tensor:
     return rint(x) if decimals == 0 else rint(x * 10.0**decimals) / 10.0**decimals
 
 
-def divmod(x: Any, y: Any) -> tuple[Tensor, Tensor]:  # noqa: A001
+def divmod(x: Any, y: Any) -> tuple[Tensor, Tensor]:
     """`(x // y, x % y)`."""
     return floor_divide(x, y), remainder(x, y)
 
@@ -486,12 +505,6 @@ def modf(x: Any) -> tuple[Tensor, Tensor]:
     """The fractional and the whole part of `x`, both with its sign."""
     whole = trunc(x)
     return as_tensor(x) - whole, whole
-
-
-def sinc(x: Any) -> Tensor:
-    """sin(pi x) / (pi x), and 1 at 0."""
-    x = as_tensor(x) * np.pi
-    return where(x == 0, 1, sin(x) / where(x == 0, 1, x))
 
 
 LATE: dict[str, Any] = {"cast": cast_op, "masked_multiply": masked_multiply}

@@ -37,14 +37,14 @@ class Gather(Linear):
     def infer(self, x: ShapedArray, *indices: ShapedArray) -> ShapedArray:
         return ShapedArray(gathered(x.shape, self.axes, index_shape(indices)), x.dtype)
 
-    def numpy(self, x: Code, *indices: Code) -> Code:  # type: ignore[override]
+    def numpy(self, x: Code, *indices: Code) -> Code:
         return code.index(x, *_key(self.axes, indices))
 
-    def transpose(self, ct: Tensor, x: Tensor, *indices: Tensor) -> Tensor:  # type: ignore[override]
+    def transpose(self, ct: Tensor, x: Tensor, *indices: Tensor) -> Tensor:
         sizes = [x.shape[a] for a in self.axes]
         return make(ScatterAdd(self.axes, x.shape, int(all_different(indices, sizes))), ct, *indices)
 
-    def batch(self, axes: Sequence[int | None], x: Tensor, *indices: Tensor) -> tuple[Tensor, int]:  # type: ignore[override]
+    def batch(self, axes: Sequence[int | None], x: Tensor, *indices: Tensor) -> tuple[Tensor, int]:
         return _gather_batch(self.axes, axes, x, indices)
 
     def nonnegative(self, *known: bool) -> bool:
@@ -78,6 +78,7 @@ class ScatterAdd(Linear):
     shape: Shape
     unique: int
     name = "scatter_add"
+    literals = True
 
     def infer(self, v: ShapedArray, *indices: ShapedArray) -> ShapedArray:
         require_shape(v.shape, gathered(self.shape, self.axes, index_shape(indices)))
@@ -93,10 +94,10 @@ class ScatterAdd(Linear):
             where = f"np.s_[{', '.join(map(code.argument, key))}]"
         return [f"{out} = {zeros_source(self.shape, v)}", f"np.add.at({out}, {where}, {v})"]
 
-    def transpose(self, ct: Tensor, v: Tensor, *indices: Tensor) -> Tensor:  # type: ignore[override]
+    def transpose(self, ct: Tensor, v: Tensor, *indices: Tensor) -> Tensor:
         return gather(ct, self.axes, indices)
 
-    def batch(self, axes: Sequence[int | None], v: Tensor, *indices: Tensor) -> tuple[Tensor, int]:  # type: ignore[override]
+    def batch(self, axes: Sequence[int | None], v: Tensor, *indices: Tensor) -> tuple[Tensor, int]:
         return _scatter_batch(self.axes, self.shape, bool(self.unique), axes, v, indices)
 
     def nonnegative(self, *known: bool) -> bool:
@@ -113,6 +114,7 @@ class ScatterSet(Linear):
     axes: tuple[int, ...]
     unique: int
     name = "scatter_set"
+    literals = True
     linear = 2
 
     def infer(self, x: ShapedArray, v: ShapedArray, *indices: ShapedArray) -> ShapedArray:
@@ -127,13 +129,13 @@ class ScatterSet(Linear):
             indices = [code.call("np.ascontiguousarray", indices[0]), *indices[1:]]
         return [f"{out} = {x.atom}.copy()", f"{assigned(out, _key(self.axes, indices))} = {v}"]
 
-    def transpose(self, ct: Tensor, x: Tensor, v: Tensor, *indices: Tensor) -> list[Tensor]:  # type: ignore[override]
+    def transpose(self, ct: Tensor, x: Tensor, v: Tensor, *indices: Tensor) -> list[Tensor]:
         read = gather(ct, self.axes, indices)
         if not self.unique:
             read = F.where(self._stays(x, read, indices), read, constant(0, ct.dtype))
         return [make(self, ct, constant(0, ct.dtype), *indices), unbroadcast(read, v)]
 
-    def transpose_mask(self, mask: Tensor, x: Tensor, v: Tensor, *indices: Tensor) -> list[Mask]:  # type: ignore[override]
+    def transpose_mask(self, mask: Tensor, x: Tensor, v: Tensor, *indices: Tensor) -> list[Mask]:
         read = gather(mask, self.axes, indices)
         if not self.unique:
             read = F.logical_and(self._stays(x, read, indices), read)

@@ -21,7 +21,7 @@ from .gather import ScatterAdd, ScatterSet, all_different, axes_from, gather, ga
 from .late import F
 from .slices import FULL, Items, Slice, SliceSet, Unslice, normal_place, normal_slice, sliced
 
-__all__ = ["getitem", "take", "take_along_axis", "put_along_axis", "one_hot", "unslice", "At"]
+__all__ = ["getitem", "take", "take_along_axis", "put_along_axis", "one_hot", "At"]
 
 
 # Keys ----------------------------------------------------------------------------------------------------------------
@@ -435,3 +435,7 @@ class Place:
             raise located_error(ShapeError, "at[mask]", [x, mask, values], rule)
         wide = F.expand_dims(mask, tuple(range(mask.ndim, x.ndim))) if rest else mask
         return F.where(wide, cast(values, x.dtype), x)
+
+
+LATE: dict[str, Any] = {"unslice": unslice}
+"""Functions for the rules of other families alone."""

@@ -416,14 +416,14 @@ class Roll(Linear):
     def infer(self, x: ShapedArray) -> ShapedArray:
         return ShapedArray(x.shape, x.dtype)
 
-    def numpy(self, x: Code) -> Code:  # type: ignore[override]
+    def numpy(self, x: Code) -> Code:
         flat = x.aval is not None and x.aval.ndim == 1
         return code.call("np.roll", x, self.shift, axis=None if flat else self.axis)
 
-    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:  # type: ignore[override]
+    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
         return make(Roll(-self.shift, self.axis), ct)
 
-    def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:  # type: ignore[override]
+    def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
         return make(Roll(self.shift, self.axis + 1), F.moveaxis(x, axes[0], 0)), 0
 
     def nonnegative(self, *known: bool) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from .. import dims
 from ..core import Aval, Body, Item, ShapedArray, Symbol, Tensor, make, make_fresh, substitute_all, toposort
@@ -27,10 +27,10 @@ class MapRows(Primitive):
 
     body: Body
     mapped: int
-    name: ClassVar[str] = "map_rows"
-    bodies: ClassVar[tuple[str, ...]] = ("body",)
+    name = "map_rows"
+    bodies = ("body",)
 
-    def infer(self, *xs: ShapedArray) -> Aval:  # type: ignore[override]
+    def infer(self, *xs: ShapedArray) -> Aval:
         rows = xs[0].shape[0]
         for x in xs[1 : self.mapped]:
             rows = dims.require_equal(rows, x.shape[0])
@@ -50,7 +50,10 @@ class MapRows(Primitive):
         import numpy as np
 
         rows, shared = values[: self.mapped], values[self.mapped :]
-        found = [F.interpret(self.body.outputs, dict(zip(self.body.inputs, [*r, *shared], strict=True))) for r in zip(*rows, strict=True)]
+        found = [
+            F.interpret(self.body.outputs, dict(zip(self.body.inputs, [*r, *shared], strict=True)))
+            for r in zip(*rows, strict=True)
+        ]
         sizes = {v: n for x, s in zip(self.body.inputs[self.mapped :], shared, strict=True) for v, n in _sizes(x, s)}
         stacked = tuple(
             np.array([f[k] for f in found], y.dtype).reshape(len(rows[0]), *[dims.evaluate(d, sizes) for d in y.shape])
@@ -68,7 +71,9 @@ class MapRows(Primitive):
         def backward(*rows: Tensor) -> tuple[Tensor, ...]:
             operands = [*rows[: self.mapped], *xs[self.mapped :]]
             outputs = apply(self.body, operands)
-            found = F.vjp([outputs[k] for k in live], [operands[i] for i in variables], list(rows[self.mapped :]), "zero")
+            found = F.vjp(
+                [outputs[k] for k in live], [operands[i] for i in variables], list(rows[self.mapped :]), "zero"
+            )
             return tuple(found)
 
         found = map_rows(backward, *xs[: self.mapped], *[cts[k] for k in live])
@@ -91,8 +96,11 @@ class MapRows(Primitive):
         return found if isinstance(y.aval, tuple) else found[0]
 
     def cost(self, y: Any, *xs: ShapedArray) -> Any:
-        nodes = [n for n in toposort(self.body.outputs) if isinstance(n.op, Primitive)]
-        return xs[0].shape[0] * sum([n.op.cost(n.aval, *[x.aval for x in n.inputs]) for n in nodes], 0)  # type: ignore[attr-defined]
+        nodes = toposort(self.body.outputs)
+        costs: list[Any] = [
+            n.op.cost(n.aval, *[x.aval for x in n.inputs]) for n in nodes if isinstance(n.op, Primitive)
+        ]
+        return xs[0].shape[0] * sum(costs)
 
 
 def apply(body: Body, operands: Sequence[Tensor]) -> list[Tensor]:
@@ -139,7 +147,9 @@ def _invariant(outputs: Sequence[Tensor], rows: Sequence[Tensor]) -> list[Tensor
             varying.add(node)
     for node in toposort(outputs):
         if node in varying:
-            found.update(dict.fromkeys(x for x in node.inputs if x not in varying and x.leafy and not isinstance(x.aval, tuple)))
+            found.update(
+                dict.fromkeys(x for x in node.inputs if x not in varying and x.leafy and not isinstance(x.aval, tuple))
+            )
     found.update(dict.fromkeys(y for y in outputs if y not in varying and y.leafy))
     return list(found)
 

@@ -63,7 +63,7 @@ class OverAxes(Primitive):
     def infer(self, x: ShapedArray) -> ShapedArray:
         return ShapedArray(reduced_shape(x.shape, self.axis, self.keepdims), self.result_dtype(x.dtype))
 
-    def numpy(self, x: Code) -> Code:  # type: ignore[override]
+    def numpy(self, x: Code) -> Code:
         return code.method(x, self.name, **self.options(x))
 
     def options(self, x: Code) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class OverAxes(Primitive):
         axis = None if whole else self.axis[0] if len(self.axis) == 1 else self.axis
         return {"axis": axis, "keepdims": True if self.keepdims else None}
 
-    def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:  # type: ignore[override]
+    def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
         (at,) = axes
         assert at is not None
         shifted = tuple(a + (a >= at) for a in self.axis)
@@ -163,7 +163,7 @@ class Sum(Accumulation, Linear):
 
     name = "sum"
 
-    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:  # type: ignore[override]
+    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
         return F.broadcast_to(self.aligned(ct), x.shape)
 
 
@@ -392,7 +392,7 @@ class Norm(Reduction):
 
     name = "norm"
 
-    def numpy(self, x: Code) -> Code:  # type: ignore[override]
+    def numpy(self, x: Code) -> Code:
         options = self.options(x)
         if isinstance(options["axis"], tuple) and len(options["axis"]) != 2:
             return code.call("np.sqrt", code.method(code.infix("*", x, x), "sum", **options))

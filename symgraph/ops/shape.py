@@ -83,7 +83,7 @@ class Reshape(Linear):
                 ) from None
         return ShapedArray(self.shape, x.dtype)
 
-    def numpy(self, x: Code) -> Code:  # type: ignore[override]
+    def numpy(self, x: Code) -> Code:
         old = x.aval.shape if x.aval is not None else None
         if old is not None:
             if len(old) < len(self.shape) and (key := _inserting(old, self.shape)) is not None:
@@ -94,10 +94,10 @@ class Reshape(Linear):
             return code.method(x, "ravel")
         return code.method(x, "reshape", *self.shape) if self.shape else code.method(x, "reshape", ())
 
-    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:  # type: ignore[override]
+    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
         return reshape(ct, x.shape)
 
-    def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:  # type: ignore[override]
+    def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
         x = moveaxis(x, axes[0], 0)
         return reshape(x, (x.shape[0], *self.shape)), 0
 
@@ -287,7 +287,7 @@ class Transpose(Linear):
             raise ShapeError(f"axes={self.axes} is not a permutation of the {x.ndim} axes. Name every axis once")
         return ShapedArray(tuple(x.shape[a] for a in self.axes), x.dtype)
 
-    def numpy(self, x: Code) -> Code:  # type: ignore[override]
+    def numpy(self, x: Code) -> Code:
         axes, n = self.axes, len(self.axes)
         moved = [i for i, a in enumerate(axes) if i != a]
         if axes == tuple(reversed(range(n))):
@@ -296,10 +296,10 @@ class Transpose(Linear):
             return code.method(x, "swapaxes", *moved)
         return code.method(x, "transpose", *axes)
 
-    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:  # type: ignore[override]
+    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
         return transpose(ct, _inverse(self.axes))
 
-    def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:  # type: ignore[override]
+    def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
         return transpose(moveaxis(x, axes[0], 0), (0, *[a + 1 for a in self.axes])), 0
 
     def nonnegative(self, *known: bool) -> bool:
@@ -406,16 +406,16 @@ class BroadcastTo(Linear):
             ) from None
         return ShapedArray(self.shape, x.dtype)
 
-    def numpy(self, x: Code) -> Code:  # type: ignore[override]
+    def numpy(self, x: Code) -> Code:
         return code.call("np.broadcast_to", x, self.shape)
 
-    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:  # type: ignore[override]
+    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
         return unbroadcast(ct, x)
 
-    def transpose_mask(self, mask: Tensor, x: Tensor) -> Any:  # type: ignore[override]
+    def transpose_mask(self, mask: Tensor, x: Tensor) -> Any:
         return unbroadcast_mask(mask, x)
 
-    def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:  # type: ignore[override]
+    def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
         x = moveaxis(x, axes[0], 0)
         n, lead = x.shape[0], len(self.shape) - (x.ndim - 1)
         return broadcast_to(reshape(x, (n, *[1] * lead, *x.shape[1:])), (n, *self.shape)), 0
@@ -428,9 +428,6 @@ class BroadcastTo(Linear):
 
     def cost(self, y: Any, *xs: ShapedArray) -> int:
         return 0
-
-
-Broadcast = BroadcastTo
 
 
 def broadcast_to(x: Any, shape: Any) -> Tensor:

@@ -39,13 +39,13 @@ class Slice(Linear):
     def infer(self, x: ShapedArray) -> ShapedArray:
         return ShapedArray(sliced(x.shape, self.items), x.dtype)
 
-    def numpy(self, x: Code) -> Code:  # type: ignore[override]
+    def numpy(self, x: Code) -> Code:
         return code.index(x, *written(self.items))
 
-    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:  # type: ignore[override]
+    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
         return make(Unslice(self.items, x.shape), ct)
 
-    def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:  # type: ignore[override]
+    def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
         return make(Slice((FULL, *self.items)), F.moveaxis(x, axes[0], 0)), 0
 
     def nonnegative(self, *known: bool) -> bool:
@@ -65,6 +65,7 @@ class Unslice(Linear):
     items: Items
     shape: Shape
     name = "unslice"
+    literals = True
 
     def infer(self, x: ShapedArray) -> ShapedArray:
         require_shape(x.shape, sliced(self.shape, self.items))
@@ -73,10 +74,10 @@ class Unslice(Linear):
     def statements(self, out: str, *xs: Code) -> list[str]:
         return [f"{out} = {zeros_source(self.shape, xs[0])}", f"{assigned(out, written(self.items))} = {xs[0]}"]
 
-    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:  # type: ignore[override]
+    def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
         return make(Slice(self.items), ct)
 
-    def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:  # type: ignore[override]
+    def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
         x = F.moveaxis(x, axes[0], 0)
         return make(Unslice((FULL, *self.items), (x.shape[0], *self.shape)), x), 0
 
@@ -93,6 +94,7 @@ class SliceSet(Linear):
 
     items: Items
     name = "slice_set"
+    literals = True
     linear = 2
 
     def infer(self, x: ShapedArray, v: ShapedArray) -> ShapedArray:
@@ -103,13 +105,13 @@ class SliceSet(Linear):
     def statements(self, out: str, *xs: Code) -> list[str]:
         return [f"{out} = {xs[0].atom}.copy()", f"{assigned(out, written(self.items))} = {xs[1]}"]
 
-    def transpose(self, ct: Tensor, x: Tensor, v: Tensor) -> list[Tensor]:  # type: ignore[override]
+    def transpose(self, ct: Tensor, x: Tensor, v: Tensor) -> list[Tensor]:
         return [make(self, ct, constant(0, ct.dtype)), unbroadcast(make(Slice(self.items), ct), v)]
 
-    def transpose_mask(self, mask: Tensor, x: Tensor, v: Tensor) -> list[Mask]:  # type: ignore[override]
+    def transpose_mask(self, mask: Tensor, x: Tensor, v: Tensor) -> list[Mask]:
         return [make(self, mask, constant(False)), unbroadcast_mask(make(Slice(self.items), mask), v)]
 
-    def batch(self, axes: Sequence[int | None], x: Tensor, v: Tensor) -> tuple[Tensor, int]:  # type: ignore[override]
+    def batch(self, axes: Sequence[int | None], x: Tensor, v: Tensor) -> tuple[Tensor, int]:
         x, v = _batched((x, v), axes)
         v = F.reshape(v, (v.shape[0], *[1] * (len(sliced(x.shape[1:], self.items)) - v.ndim + 1), *v.shape[1:]))
         return make(SliceSet((FULL, *self.items)), x, v), 0

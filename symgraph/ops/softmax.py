@@ -36,7 +36,7 @@ class LogSumExp(Reduction):
     name = "logsumexp"
     quiet = "divide"
 
-    def numpy(self, x: Code) -> Code:  # type: ignore[override]
+    def numpy(self, x: Code) -> Code:
         return code.call("scipy.special.logsumexp", x, **self.options(x))
 
     def lower(self, *xs: Tensor) -> Tensor:
@@ -70,11 +70,11 @@ class Rowwise(General):
     def infer(self, x: ShapedArray) -> ShapedArray:
         return ShapedArray(x.shape, x.dtype)
 
-    def numpy(self, x: Code) -> Code:  # type: ignore[override]
+    def numpy(self, x: Code) -> Code:
         axis = None if x.aval is not None and len(self.axis) == x.aval.ndim else self.axis
         return code.call(f"scipy.special.{self.name}", x, axis=axis[0] if axis and len(axis) == 1 else axis)
 
-    def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:  # type: ignore[override]
+    def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
         (at,) = axes
         assert at is not None
         return make(replace(self, axis=tuple(a + (a >= at) for a in self.axis)), x), at
@@ -116,7 +116,7 @@ class Softmax(Rowwise):
         g = times(ct - self.total(times(ct, y, None, mask)), y, None, rows)
         return [(g, rows if rows is None else broadcast_like(rows, y))]
 
-    def jvp(self, ts: Sequence[Tensor | None], y: Tensor, x: Tensor) -> Any:  # type: ignore[override]
+    def jvp(self, ts: Sequence[Tensor | None], y: Tensor, x: Tensor) -> Any:
         return ts[0] if ts[0] is None else y * (ts[0] - self.total(y * ts[0]))
 
     def nonnegative(self, *known: bool) -> bool:
@@ -146,7 +146,7 @@ class LogSoftmax(Rowwise):
         g = ct - times(self.total(ct), softmax(xs[0], self.axis), None, rows)
         return [(g, rows if rows is None else broadcast_like(rows, y))]
 
-    def jvp(self, ts: Sequence[Tensor | None], y: Tensor, x: Tensor) -> Any:  # type: ignore[override]
+    def jvp(self, ts: Sequence[Tensor | None], y: Tensor, x: Tensor) -> Any:
         return ts[0] if ts[0] is None else ts[0] - self.total(softmax(x, self.axis) * ts[0])
 
 

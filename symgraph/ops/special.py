@@ -10,14 +10,14 @@ import numpy as np
 from . import code
 from .base import Elementwise, as_tensor
 from .code import Code
-from .elementwise import absolute, exp, expm1, log, log1p, minimum, where
+from .elementwise import absolute, exp, expm1, log, log1p, maximum, minimum, where
 from .late import F
 
 __all__ = [
     "sigmoid", "expit", "softplus", "relu", "logit", "log_sigmoid", "log_expit", "leaky_relu", "elu", "selu",
     "silu", "swish", "gelu", "hard_tanh", "softsign", "relu6", "log1mexp", "xlogy", "xlog1py", "entr", "erf",
     "erfc", "erfinv", "erfcinv", "ndtr", "ndtri", "log_ndtr", "gammaln", "loggamma", "gamma", "digamma", "psi",
-    "polygamma", "i0", "i1", "j0", "j1", "iv", "jv",
+    "polygamma", "i0", "i1", "j0", "j1", "iv", "jv", "sinc", "spherical_jn",
 ]  # fmt: skip
 
 elementwise = Elementwise
@@ -42,20 +42,31 @@ def _sigmoid(x: Code) -> Code:
     return code.infix("/", one, code.infix("+", one, code.call("np.exp", code.prefix("-", x))))
 
 
+def _spherical_jn(n: Code, x: Code) -> Code:
+    """SciPy's, which computes in double precision whatever it is given."""
+    made = code.call("scipy.special.spherical_jn", n, x)
+    double = x.aval is None or x.aval.dtype.itemsize >= 8
+    return made if double else code.method(made, "astype", x.aval.dtype)
+
+
 def _xlogy(x: Code, y: Code) -> Code:
     """0 where x = 0 for every y, without a warning where y = 0 too."""
-    return code.infix("*", x, code.call("np.log", code.call("np.where", code.infix("==", x, code.literal(0)), code.literal(1), y)))
+    return code.infix(
+        "*", x, code.call("np.log", code.call("np.where", code.infix("==", x, code.literal(0)), code.literal(1), y))
+    )
 
 
 def _xlog1py(x: Code, y: Code) -> Code:
-    return code.infix("*", x, code.call("np.log1p", code.call("np.where", code.infix("==", x, code.literal(0)), code.literal(0), y)))
+    return code.infix(
+        "*", x, code.call("np.log1p", code.call("np.where", code.infix("==", x, code.literal(0)), code.literal(0), y))
+    )
 
 
 # fmt: off
 # Activations
 sigmoid  = elementwise("sigmoid",  lambda y, x: [y * (1 - y)], like=np.exp, source=_sigmoid, lower=lambda x: 1 / (1 + exp(-x)), nonnegative=True, flops=22, quiet="over")
 softplus = elementwise("softplus", lambda y, x: [sigmoid(x)], like=np.exp, source=lambda x: code.call("np.logaddexp", x, code.literal(0)), nonnegative=True, flops=40)
-relu     = elementwise("relu",     lambda y, x: [F.astype(x > 0, x.dtype)], like=np.positive, source=_relu, selects=lambda y, x: [x > 0], nonnegative=True, bounded=_all)  # 0 at 0
+relu     = elementwise("relu",     lambda y, x: [1], like=np.positive, source=_relu, selects=lambda y, x: [x > 0], nonnegative=True, bounded=_all)  # 0 at 0
 
 # x log y and its like: 0 where x = 0, whatever y is
 xlogy    = elementwise("xlogy",    lambda z, x, y: [log(y), _ratio(x, y)], like=np.true_divide, source=_xlogy, hazard="y = 0", flops=24)
@@ -82,6 +93,8 @@ i0       = elementwise("i0",       lambda y, x: [i1(x)], like=np.exp, source=_sc
 i1       = elementwise("i1",       lambda y, x: [(i0(x) + iv(2, x)) / 2], like=np.exp, source=_scipy("i1"), flops=40)
 j0       = elementwise("j0",       lambda y, x: [-j1(x)], like=np.exp, source=_scipy("j0"), flops=40)
 j1       = elementwise("j1",       lambda y, x: [(j0(x) - jv(2, x)) / 2], like=np.exp, source=_scipy("j1"), flops=40)
+sinc     = elementwise("sinc",     lambda y, x: [-math.pi * spherical_jn(1, math.pi * x)], like=np.exp, source="np.sinc", flops=30)
+spherical_jn = elementwise("spherical_jn", lambda y, n, x: [None, _spherical_slope(n, x)], like=np.true_divide, source=_spherical_jn, flops=90)
 iv       = elementwise("iv",       lambda y, n, x: [None, (iv(n - 1, x) + iv(n + 1, x)) / 2], like=np.true_divide, source=_scipy("iv"), flops=90)
 jv       = elementwise("jv",       lambda y, n, x: [None, (jv(n - 1, x) - jv(n + 1, x)) / 2], like=np.true_divide, source=_scipy("jv"), flops=90)
 # fmt: on
@@ -90,6 +103,13 @@ jv       = elementwise("jv",       lambda y, n, x: [None, (jv(n - 1, x) - jv(n +
 def _ratio(x: Any, y: Any) -> Any:
     """x / y, and 0 where x = 0."""
     return where(x == 0, 0, x / where(x == 0, 1, y))
+
+
+def _spherical_slope(n: Any, x: Any) -> Any:
+    """(n j[n-1](x) - (n + 1) j[n+1](x)) / (2n + 1), where j[-1] is not asked for."""
+    lower = n * spherical_jn(maximum(n - 1, 0), x)
+    upper = (n + 1) * spherical_jn(n + 1, x)
+    return (lower - upper) / (2 * n + 1)
 
 
 def logit(p: Any) -> Any:

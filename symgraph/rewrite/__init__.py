@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from .. import numpy_api as _numpy_api  # the rules are written with the functions
-from .. import operators as _operators  # and the operators
+from .. import numpy_api as numpy_api  # the rules are written with the functions
+from .. import operators as operators  # and the operators
 from ..core import Tensor
 from ..ops.base import as_tensor
 from ..pytree import flatten

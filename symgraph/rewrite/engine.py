@@ -102,9 +102,12 @@ def compose(first: Mapping, second: Mapping) -> Mapping:
     return {old: second.get(new, new) for old, new in first.items()}
 
 
-def sequence(outputs: Sequence[Tensor], passes: Iterable[RuleSet], fired: Fired | None = None) -> tuple[list[Tensor], Mapping]:
+def sequence(
+    outputs: Sequence[Tensor], passes: Iterable[RuleSet], fired: Fired | None = None
+) -> tuple[list[Tensor], Mapping]:
     """Several passes in order, with one map from the first nodes to the last."""
-    found, mapping = list(outputs), {}
+    found = list(outputs)
+    mapping: Mapping = {}
     for rules in passes:
         found, step = rewrite(found, rules, fired=fired)
         mapping = compose(mapping, step) | {old: new for old, new in step.items() if old not in mapping}

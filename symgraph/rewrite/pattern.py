@@ -9,14 +9,16 @@ matches any `Sum`, whatever its axes, and hands the matched node to the replacem
 names and returns a tensor of the same type, or None to decline.
 
 Each rule carries a tag: *exact* (bit for bit), *rounding* (equal in real arithmetic), or *finite-real* (equal wherever both
-sides are finite: nan or inf may become the finite answer, never one finite value another).
+sides are finite: nan or inf may become the finite answer, never one finite value another). Complex products have no bits to
+keep (NumPy already makes nan of inf * (1 + 0j)): there, exact means equal up to the sign of zeros, wherever the result is finite.
+A rule with `reals_only` holds for real tensors: the complex logarithm has branches, and NumPy no complex logaddexp.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -83,6 +85,7 @@ class Rule:
     example: Callable[..., Tensor] | None = None
     """For a pattern with `some`: builds an instance from tensors named like the wildcards, for the rule's own test."""
     name: str = ""
+    reals_only: bool = False
     wants: tuple[str, ...] = field(init=False, default=())
     needs: frozenset[Any] = field(init=False, default=frozenset())
     """The families and numbers that must be among the operands of a node for the pattern to match it."""
@@ -99,6 +102,8 @@ class Rule:
 
     def apply(self, node: Tensor, frozen: Collection[Tensor]) -> Tensor | None:
         """The replacement for `node`, or None when the pattern does not match or the rule declines."""
+        if self.reals_only and node.dtype.kind == "c":
+            return None
         for bound in match(self.pattern, node, {}, frozen, top=True):
             bound["node"] = node
             new = self.replacement(*[bound[name] for name in self.wants])
@@ -154,6 +159,10 @@ class RuleSet:
 
     def __add__(self, other: RuleSet) -> RuleSet:
         return RuleSet(*self.rules, *other.rules)
+
+    def on_reals(self) -> RuleSet:
+        """The same rules, for real tensors only."""
+        return RuleSet(*[replace(r, reals_only=True) if isinstance(r, Rule) else r for r in self.rules])
 
     def __iter__(self) -> Iterator[Rule | NodeRule]:
         return iter(self.rules)

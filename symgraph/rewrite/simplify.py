@@ -6,7 +6,7 @@ import numpy as np
 
 from ..core import Constant, Item, Tensor, constant, make
 from ..dims import prod, same_shape
-from ..dtypes import is_complex, is_inexact
+from ..dtypes import DType, is_complex, is_inexact
 from ..ops.base import Elementwise, Primitive, summed_axes
 from ..ops.creation import Full
 from ..ops.elementwise import Cast, MaskedMultiply, Where
@@ -56,14 +56,15 @@ def _drop_broadcasts(node: Tensor) -> Tensor | None:
     if not any(broadcast):
         return None
     full = [
-        not b and i.ndim == node.ndim and not summed_axes(node.shape, i.shape) for i, b in zip(node.inputs, broadcast, strict=True)
+        not b and i.ndim == node.ndim and not summed_axes(node.shape, i.shape)
+        for i, b in zip(node.inputs, broadcast, strict=True)
     ]
     bare = [i.inputs[0] if b else i for i, b in zip(node.inputs, broadcast, strict=True)]
     if any(full):
         return make(node.op, *bare)
     inner = make(node.op, *bare)
     if inner.ndim < node.ndim or summed_axes(node.shape, inner.shape):
-        return F.broadcast_to(inner, node.shape)  # type: ignore[no-any-return]
+        return F.broadcast_to(inner, node.shape)
     return inner
 
 
@@ -85,7 +86,7 @@ def _sum_of_broadcast(node: Tensor) -> Tensor | None:
     value = value if same_shape(value.shape, shape) else F.broadcast_to(value, shape)
     if rest:
         value = F.sum(value, axis=tuple(a - sum(d < a for d in dropped) for a in rest))
-    return value * prod([inner.shape[a] for a in dropped])  # type: ignore[no-any-return]
+    return value * prod([inner.shape[a] for a in dropped])
 
 
 def _broadcast_of_broadcast(node: Tensor) -> Tensor | None:
@@ -104,7 +105,7 @@ def _transpose_of_transpose(node: Tensor) -> Tensor | None:
     if axes == tuple(range(node.ndim)):
         return inner
     if isinstance(inner.op, Transpose):
-        return F.transpose(inner.inputs[0], tuple(inner.op.axes[a] for a in axes))  # type: ignore[no-any-return]
+        return F.transpose(inner.inputs[0], tuple(inner.op.axes[a] for a in axes))
     return None
 
 
@@ -127,16 +128,21 @@ def _cast_of_cast(node: Tensor) -> Tensor | None:
     inner = node.inputs[0]
     if inner.dtype == node.dtype and not inner.aval.weak:
         return inner
-    if isinstance(inner.op, Cast) and np.can_cast(inner.inputs[0].dtype, inner.dtype, "safe"):
-        return F.cast(inner.inputs[0], node.dtype)  # type: ignore[no-any-return]
+    if isinstance(inner.op, Cast) and _is_lossless(inner.inputs[0].dtype, inner.dtype):
+        return F.cast(inner.inputs[0], node.dtype)
     return None
+
+
+def _is_lossless(old: DType, new: DType) -> bool:
+    """Whether every value survives; NumPy calls 64-bit ints to float64 safe, but 2**53 + 1 does not survive that."""
+    return np.can_cast(old, new, "safe") and not (old.kind in "iu" and old.itemsize == 8 and new.kind in "fc")
 
 
 # Arithmetic ----------------------------------------------------------------------------------------------------------
 
 
 def _zero_like(node: Tensor) -> Tensor:
-    return F.zeros_like(node)  # type: ignore[no-any-return]
+    return F.zeros_like(node)
 
 
 def _self_quotient(x: Tensor) -> Tensor | None:
@@ -163,6 +169,11 @@ def _finite(*nodes: Tensor) -> bool:
     return bool(np.isfinite(value)) and (value != 0 or any(not node.op.value for node in nodes))  # type: ignore[attr-defined]
 
 
+def _minus_sum(x: Tensor, s: Tensor) -> Tensor | None:
+    """sum(-x) = -sum(x); narrow ints are added in 64 bits, where their negatives may have wrapped around."""
+    return -F.sum(x, axis=s.op.axis, keepdims=s.op.keepdims) if is_inexact(x.dtype) else None  # type: ignore[attr-defined]
+
+
 def _power_of_number(x: Tensor, c: Tensor) -> Tensor | None:
     """x**1 = x, x**0.5 = sqrt x for x without sign trouble, x**-1 = 1 / x, x**0 = 1."""
     if not is_inexact(x.dtype):
@@ -171,7 +182,7 @@ def _power_of_number(x: Tensor, c: Tensor) -> Tensor | None:
     if n == 1:
         return x
     if n == 0:
-        return F.ones_like(x)  # type: ignore[no-any-return]
+        return F.ones_like(x)
     return 1 / x if n == -1 else None
 
 
@@ -180,7 +191,7 @@ def _masked_by_one(node: Tensor) -> Tensor | None:
     mask, a, b = node.inputs
     for p, q in ((a, b), (b, a)):
         if _is_scalar(q) and q.op.value == 1 and p.ndim == node.ndim:  # type: ignore[attr-defined]
-            return where(mask, p, 0)  # type: ignore[no-any-return]
+            return where(mask, p, 0)
     if isinstance(mask.op, Constant) and mask.op.value.all():
         return _same(node, a * b)
     return None
@@ -202,9 +213,9 @@ def _where_of_where(node: Tensor) -> Tensor | None:
     """where(m, where(m, a, b), c) = where(m, a, c)."""
     m, a, b = node.inputs
     if isinstance(a.op, Where) and a.inputs[0] is m and a.ndim == a.inputs[1].ndim == node.ndim:
-        return where(m, a.inputs[1], b)  # type: ignore[no-any-return]
+        return where(m, a.inputs[1], b)
     if isinstance(b.op, Where) and b.inputs[0] is m and b.ndim == b.inputs[2].ndim == node.ndim:
-        return where(m, a, b.inputs[2])  # type: ignore[no-any-return]
+        return where(m, a, b.inputs[2])
     return None
 
 
@@ -212,14 +223,14 @@ def _real_conj(node: Tensor) -> Tensor | None:
     return node.inputs[0] if not is_complex(node.inputs[0].dtype) else None
 
 
-ELEMENTWISE = [op for name, op in Elementwise.registry.items()]
+ELEMENTWISE = list(Elementwise.registry.values())
 
 FOLD_ROOTS = [*ELEMENTWISE, Where, Cast, Sum, Reshape, Transpose]
 
 CANONICALIZE = RuleSet(
     *[NodeRule(root, fold, name="fold constants") for root in FOLD_ROOTS],
-    *[NodeRule(op, _drop_broadcasts, name="drop broadcasts") for op in [*ELEMENTWISE, Where] if op.name != "polygamma"],
-    NodeRule(Sum, _empty_sum, name="sum over no axis"),
+    *[NodeRule(root, _drop_broadcasts, name="drop broadcasts") for root in [*ELEMENTWISE, Where]],
+    NodeRule(Sum, _empty_sum, tag="finite-real", name="sum over no axis"),
     NodeRule(Sum, _sum_of_broadcast, tag="rounding", name="sum of a broadcast"),
     NodeRule(BroadcastTo, _broadcast_of_broadcast, name="broadcast of a broadcast"),
     NodeRule(Full, lambda node: node.inputs[0] if node.shape == () else None, name="full of no axes"),
@@ -234,8 +245,8 @@ CANONICALIZE = RuleSet(
     rule(0 - x, lambda node, x: _same(node, -x), tag="finite-real"),
     rule(x * 1, _same, tag="exact"),
     rule(x / 1, _same, tag="exact"),
-    rule(-(-x), lambda x: x, tag="exact"),
-    rule(+x, lambda x: x, tag="exact"),
+    rule(F.negative(-x), lambda x: x, tag="exact"),
+    rule(F.positive(x), lambda x: x, tag="exact"),
 )
 
 SIMPLIFY = CANONICALIZE + RuleSet(
@@ -251,7 +262,7 @@ SIMPLIFY = CANONICALIZE + RuleSet(
     rule(x - (-y), lambda x, y: x + y, tag="exact"),
     rule((-x) * (-y), lambda x, y: x * y, tag="exact"),
     rule((-x) / (-y), lambda x, y: x / y, tag="exact"),
-    rule(some(Sum, "s")(-x), lambda x, s: -F.sum(x, axis=s.op.axis, keepdims=s.op.keepdims), tag="exact"),
+    rule(some(Sum, "s")(-x), _minus_sum, tag="finite-real", example=lambda x: F.sum(-x)),
 )
 
 __all__ = ["CANONICALIZE", "SIMPLIFY", "Item", "MaskedMultiply", "fold"]

@@ -17,24 +17,29 @@ exp, log, log1p, sigmoid = F.exp, F.log, F.log1p, F.sigmoid
 
 
 def _logsumexp(x: Tensor, s: Tensor) -> Tensor:
-    return F.logsumexp(x, axis=s.op.axis, keepdims=s.op.keepdims)  # type: ignore[attr-defined, no-any-return]
+    return F.logsumexp(x, axis=s.op.axis, keepdims=s.op.keepdims)  # type: ignore[attr-defined]
 
 
 def _softmax(x: Tensor, s: Tensor) -> Tensor | None:
-    if not s.op.keepdims or s.dtype != x.dtype:  # type: ignore[attr-defined]
+    if not _aligned(x, s) or s.dtype != x.dtype:
         return None
-    return F.softmax(x, axis=s.op.axis)  # type: ignore[attr-defined, no-any-return]
+    return F.softmax(x, axis=s.op.axis)  # type: ignore[attr-defined]
 
 
 def _shifted(x: Tensor, m: Tensor, node: Tensor) -> Tensor | None:
-    """softmax(x - max(x)) = softmax(x), when the maximum is taken along axes of the softmax."""
-    if node.op.zero or not m.op.keepdims or not set(m.op.axis) <= set(node.op.axis):  # type: ignore[attr-defined]
+    """softmax(x - max(x)) = softmax(x), where the maximum is the same along the axes of the softmax."""
+    if node.op.zero or not _aligned(x, m) or not set(node.op.axis) <= set(m.op.axis):  # type: ignore[attr-defined]
         return None
-    return F.softmax(x, axis=node.op.axis)  # type: ignore[attr-defined, no-any-return]
+    return F.softmax(x, axis=node.op.axis)  # type: ignore[attr-defined]
 
 
 def _log_softmax(x: Tensor, s: Tensor) -> Tensor | None:
-    return F.log_softmax(x, axis=s.op.axis) if s.op.keepdims else None  # type: ignore[attr-defined, no-any-return]
+    return F.log_softmax(x, axis=s.op.axis) if _aligned(x, s) else None  # type: ignore[attr-defined]
+
+
+def _aligned(x: Tensor, s: Tensor) -> bool:
+    """Whether a reduction of `x` broadcasts against each of its own rows: with kept axes, or over all of them."""
+    return s.op.keepdims or len(s.op.axis) == x.ndim  # type: ignore[attr-defined]
 
 
 def _log_of_quotient(x: Tensor, y: Tensor) -> Tensor | None:
@@ -48,13 +53,13 @@ def is_nonnegative(node: Tensor, depth: int = 8) -> bool:
     """Whether `node` can be shown never to be negative by a short look at how it is made."""
     if isinstance(node.op, Constant):
         return bool((node.op.value >= 0).all()) if node.dtype.kind in "fiub" else False
-    if depth == 0 or not isinstance(node.op, Primitive):
+    if depth == 0 or not isinstance(node.op, Primitive) or node.dtype.kind in "ci":  # ints wrap around
         return False
     return node.op.nonnegative(*[is_nonnegative(i, depth - 1) for i in node.inputs])
 
 
 def _square_of_norm(x: Tensor, n: Tensor) -> Tensor:
-    return F.sum(x * x, axis=n.op.axis, keepdims=n.op.keepdims)  # type: ignore[attr-defined, no-any-return]
+    return F.sum(x * x, axis=n.op.axis, keepdims=n.op.keepdims)  # type: ignore[attr-defined]
 
 
 STABILIZE = RuleSet(
@@ -68,9 +73,21 @@ STABILIZE = RuleSet(
     rule(exp(x) - 1, lambda x: F.expm1(x)),
     # softmax and its logarithm
     rule(exp(x) / some(Sum, "s")(exp(x)), _softmax, example=lambda x: exp(x) / F.sum(exp(x), axis=-1, keepdims=True)),
-    rule(some(Softmax, "p")(x - some(Max, "m")(x)), _shifted, example=lambda x: F.softmax(x - F.max(x, axis=-1, keepdims=True))),
-    rule(log(some(Softmax, "p")(x)), lambda x, p: None if p.op.zero else F.log_softmax(x, axis=p.op.axis), example=lambda x: log(F.softmax(x))),
-    rule(exp(some(LogSoftmax, "p")(x)), lambda x, p: F.softmax(x, axis=p.op.axis), example=lambda x: exp(F.log_softmax(x))),
+    rule(
+        some(Softmax, "p")(x - some(Max, "m")(x)),
+        _shifted,
+        example=lambda x: F.softmax(x - F.max(x, axis=-1, keepdims=True)),
+    ),
+    rule(
+        log(some(Softmax, "p")(x)),
+        lambda x, p: None if p.op.zero else F.log_softmax(x, axis=p.op.axis),
+        example=lambda x: log(F.softmax(x)),
+    ),
+    rule(
+        exp(some(LogSoftmax, "p")(x)),
+        lambda x, p: F.softmax(x, axis=p.op.axis),
+        example=lambda x: exp(F.log_softmax(x)),
+    ),
     rule(x - some(LogSumExp, "s")(x), _log_softmax, example=lambda x: x - F.logsumexp(x, axis=-1, keepdims=True)),
     # sigmoid and softplus
     rule(1 / (1 + exp(-x)), lambda x: sigmoid(x)),
@@ -90,7 +107,11 @@ STABILIZE = RuleSet(
     # the square of a norm has a derivative everywhere
     rule(some(Norm, "n")(x) ** 2, _square_of_norm, example=lambda x: F.norm(x, axis=-1) ** 2),
     rule(F.square(some(Norm, "n")(x)), _square_of_norm, example=lambda x: F.square(F.norm(x, axis=-1))),
-    rule(some(Norm, "n")(x) * some(Norm, "n")(x), _square_of_norm, example=lambda x: F.norm(x, axis=-1) * F.norm(x, axis=-1)),
+    rule(
+        some(Norm, "n")(x) * some(Norm, "n")(x),
+        _square_of_norm,
+        example=lambda x: F.norm(x, axis=-1) * F.norm(x, axis=-1),
+    ),
     # double negation hides the forms above
-    rule(-(-x), lambda x: x, tag="exact"),
-)
+    rule(F.negative(-x), lambda x: x, tag="exact"),
+).on_reals()

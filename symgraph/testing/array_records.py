@@ -42,7 +42,7 @@ def _over_axes(
     **options: Any,
 ) -> list[Record]:
     """A record for each axis, one of them with the axes kept."""
-    ours = lambda *xs, **words: getattr(F, name)(*xs, **words)  # noqa: E731
+    ours = lambda *xs, **words: getattr(F, name)(*xs, **words)
     theirs = reference or getattr(np, name)
     records = []
     for i, axis in enumerate(axes):
@@ -129,7 +129,7 @@ REDUCTIONS = [
 ]  # fmt: skip
 
 
-def _same(name: str, build: Callable[[Any, Any], Any], *samples: Any, **options: Any) -> Record:
+def _same(name: str, build: Callable[..., Any], *samples: Any, **options: Any) -> Record:
     """One expression for both sides: `build(np, x)` is the reference of `build(F, x)`."""
     return Record(
         name,

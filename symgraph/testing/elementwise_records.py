@@ -189,6 +189,10 @@ ACTIVATIONS = [
     *[Record(name, lambda x, name=name: _function(name)(2, x), [(_ANY,), (_ANY[:0],), (_ANY[0],)], symbolic=[("n",)],
              reference=lambda x, name=name: _special(name)(2, x), sympy=f"{bessel}(2, x)", singular=[(A([0.0, -0.0]),)])
       for name, bessel in (("iv", "besseli"), ("jv", "besselj"))],
+    _op("sinc",      _ANY, singular=[EDGES, A([1e-9])], sympy="sin(pi*x)/(pi*x)", dtypes="fd"),
+    *[Record(f"spherical_jn {n}", lambda x, n=n: F.spherical_jn(n, x), [(_ANY,), (_ANY[:0],), (_ANY[0],)], symbolic=[("n",)],
+             covers=("spherical_jn",), reference=lambda x, n=n: _special("spherical_jn")(n, x), singular=[(A([0.0, -0.0]),)])
+      for n in (0, 1, 2)],
 ]
 # fmt: on
 

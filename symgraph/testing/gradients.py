@@ -77,7 +77,10 @@ def _check(
 
     forward = jvp(outputs, wrt, ts)
     backward = vjp(outputs, wrt, cs, unused="zero")
-    for made, like, mode in [*[(f, y, "jvp") for f, y in zip(forward, outputs)], *[(b, x, "vjp") for b, x in zip(backward, wrt)]]:
+    for made, like, mode in [
+        *[(f, y, "jvp") for f, y in zip(forward, outputs)],
+        *[(b, x, "vjp") for b, x in zip(backward, wrt)],
+    ]:
         if made.dtype != like.dtype or made.ndim != like.ndim:
             raise GradientMismatch(f"{mode} of {what} is {describe(made)}, for {describe(like)}")
 
@@ -103,7 +106,9 @@ def _direction(name: str, like: Tensor, shape: tuple[int, ...], rng: np.random.G
     return symbol(name, like.shape, like.dtype), np.asarray(made, like.dtype)
 
 
-def central_differences(outputs: Sequence[Tensor], directions: Mapping[Tensor, Any], values: Mapping[Tensor, Any]) -> list[Any]:
+def central_differences(
+    outputs: Sequence[Tensor], directions: Mapping[Tensor, Any], values: Mapping[Tensor, Any]
+) -> list[Any]:
     """The derivative of the outputs along `directions`, by the five-point stencil; nodes moved need not be leaves."""
 
     def at(k: int) -> list[Any]:

@@ -100,7 +100,9 @@ def _check_covers(record: Record, outputs: Sequence[Tensor]) -> None:
         named, _ = flatten(record.build(*_symbols([np.asarray(v) for v in record.samples[0]], record.symbolic)))
         present |= {key_of(node.op) for node in toposort(named)}
     missing = set(record.covered) - present
-    assert not missing, f"{record.name}: the graph of its record has no {', '.join(sorted(missing))}, only {sorted(present)}"
+    assert not missing, (
+        f"{record.name}: the graph of its record has no {', '.join(sorted(missing))}, only {sorted(present)}"
+    )
 
 
 # Values and types ----------------------------------------------------------------------------------------------------
@@ -123,6 +125,7 @@ def check_types(outputs: Sequence[Tensor], values: Mapping[Tensor, Any]) -> dict
 
 def _check_value(record: Record, outputs: Sequence[Tensor], given: Mapping[Tensor, Any], values: Arrays) -> None:
     found = check_types(outputs, given)
+    _check_signs(found)
     if record.reference is None:
         return
     with np.errstate(all="ignore"):
@@ -134,6 +137,20 @@ def _check_value(record: Record, outputs: Sequence[Tensor], given: Mapping[Tenso
         _close(found[y], value, 1e-12, f"{record.name} of {values} and its reference")
 
 
+def _check_signs(found: Mapping[Tensor, Any]) -> None:
+    """What an op says of its sign and its finiteness holds at these values."""
+    for node, value in found.items():
+        if not isinstance(node.op, Primitive) or isinstance(node.aval, tuple) or node.dtype.kind == "c":
+            continue
+        operands = [found[x] for x in node.inputs]
+        if any(isinstance(v, tuple) or np.asarray(v).dtype.kind == "c" for v in operands):
+            continue
+        if node.op.nonnegative(*[not np.any(np.less(v, 0)) for v in operands]):
+            assert not np.any(np.less(value, 0)), f"{describe(node)} says it is not negative: {value}"
+        if node.op.bounded(*[bool(np.all(np.isfinite(v))) for v in operands]):
+            assert np.all(np.isfinite(value)), f"{describe(node)} says it is finite: {value}"
+
+
 def _types(values: Sequence[Any]) -> str:
     return ", ".join(f"{v.dtype}{list(v.shape)}" for v in values)
 
@@ -141,7 +158,7 @@ def _types(values: Sequence[Any]) -> str:
 def _close(found: Any, expected: Any, rtol: float, what: str, finite_only: bool = False) -> None:
     found, expected = np.asarray(found), np.asarray(expected)
     assert found.shape == expected.shape, f"{what}: shape {found.shape} and {expected.shape}"
-    if found.dtype.itemsize < 8 and found.dtype.kind in "f" or found.dtype == np.complex64:
+    if (found.dtype.itemsize < 8 and found.dtype.kind in "f") or found.dtype == np.complex64:
         rtol = max(rtol, 1e-2 if found.dtype.itemsize == 2 else 1e-5)
     if finite_only:
         finite = np.isfinite(expected)
@@ -196,7 +213,9 @@ def _gradients(outputs: Sequence[Tensor], wrt: Sequence[Tensor], ct: float = 1.0
     return list(vjp(inexact, list(wrt), [F.full_like(y, ct) for y in inexact], unused="zero"))
 
 
-def _check_derivatives(record: Record, xs: Sequence[Tensor], outputs: Sequence[Tensor], given: Mapping[Tensor, Any]) -> None:
+def _check_derivatives(
+    record: Record, xs: Sequence[Tensor], outputs: Sequence[Tensor], given: Mapping[Tensor, Any]
+) -> None:
     from .gradients import check_derivatives
 
     wrt = [x for x in xs if is_inexact(x.dtype) and x.dtype.itemsize >= 8]
@@ -264,7 +283,9 @@ def _check_symbolic(record: Record, sizes: Mapping[str, int]) -> None:
     check_types(results[0], given)
     expected = interpret(results[1], dict(zip(fixed, values, strict=True)))
     for y, a, b in zip(results[0], interpret(results[0], given), expected, strict=True):
-        _close(a, b, 1e-10, f"{record.name} at {sizes}: {describe(y)} over symbolic and over fixed sizes", finite_only=True)
+        _close(
+            a, b, 1e-10, f"{record.name} at {sizes}: {describe(y)} over symbolic and over fixed sizes", finite_only=True
+        )
     for style in ("plain", "fast"):
         compiled = function(named, results[0], style=style)
         with np.errstate(all="ignore"):
@@ -363,8 +384,8 @@ def key_of(op: Any) -> str:
     """The name of a primitive: that of an elementwise op or of a class, whatever an instance is called in print."""
     if isinstance(op, Elementwise):
         return str(op.name)
-    cls = op if isinstance(op, type) else type(op)
-    return cls.name if isinstance(getattr(cls, "name", None), str) else cls.__name__
+    cls: Any = op if isinstance(op, type) else type(op)
+    return cls.name if isinstance(getattr(cls, "name", None), str) else str(cls.__name__)
 
 
 def _library(op: Any) -> bool:
@@ -372,7 +393,7 @@ def _library(op: Any) -> bool:
     return module.startswith("symgraph.")
 
 
-def _subclasses(cls: type) -> Iterator[Any]:
+def _subclasses(cls: Any) -> Iterator[Any]:
     for sub in cls.__subclasses__():
         yield sub
         yield from _subclasses(sub)

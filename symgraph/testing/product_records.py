@@ -34,7 +34,9 @@ def _einsum(subscripts: str, *samples: Any, **options: Any) -> Record:
     )
 
 
-def _product(name: str, build: Callable[..., Any], reference: Callable[..., Any], *samples: Any, **options: Any) -> Record:
+def _product(
+    name: str, build: Callable[..., Any], reference: Callable[..., Any], *samples: Any, **options: Any
+) -> Record:
     options.setdefault("covers", ("einsum",))
     return Record(name, build, samples, reference=reference, **options)
 
@@ -128,6 +130,7 @@ LINALG = [
     Record("matrix_power", lambda a: F.matrix_power(a, 3) + F.matrix_power(a, -2), [(_square(3, 3),)], covers=("einsum", "inv"),
            reference=lambda a: np.linalg.matrix_power(a, 3) + np.linalg.matrix_power(a, -2)),
 ]  # fmt: skip
+
 
 def _branches(x: Any, y: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
     """Two branches over an operand that capture another tensor, one through an expression made outside."""

@@ -470,4 +470,4 @@ def test_constants_do_not_print_their_arrays():
 
 def test_late_namespace_says_what_is_missing():
     with pytest.raises(AttributeError, match="no_such_function"):
-        F.no_such_function  # noqa: B018
+        F.no_such_function

@@ -50,6 +50,12 @@ TABLE = {
     "product in a branch": (lambda x: where(x > 0, x * log(x), 0),             {0: (0, 0, 0), -1: (0, 0, 0), 1: (1, 1, -1)}),
     "double where":       (lambda x: where(x > 0, log(where(x > 0, x, 1)), 0), {0: (0, 0, 0), -1: (0, 0, 0), 2: (1/2, -1/4, 1/4)}),
     "where inside log":   (lambda x: log(where(x > 0, x, 0)),                  {-1: (0, 0, 0), 2: (1/2, -1/4, 1/4)}),
+    "sqrt of where":      (lambda x: sqrt(where(x > 0, x, 0)),                 {-1: (0, 0, 0), 4: (1/4, -1/32, 3/256)}),
+    "sqrt of relu":       (lambda x: sqrt(sg.relu(x)),                         {-1: (0, 0, 0), 4: (1/4, -1/32, 3/256)}),
+    "sqrt of maximum":    (lambda x: sqrt(sg.maximum(x, 0)),                   {-1: (0, 0, 0), 4: (1/4, -1/32, 3/256)}),
+    "sqrt of clip":       (lambda x: 2 * sqrt(sg.clip(x, 0, 9)),               {-1: (0, 0, 0), 10: (0, 0, 0), 4: (1/2, -1/16, 3/128)}),
+    "sqrt of max":        (lambda x: sqrt(sg.max(sg.stack([x, 0 * x]), axis=0)), {-1: (0, 0, 0), 4: (1/4, -1/32, 3/256)}),
+    "1/where":            (lambda x: 1 / where(x > 0, x, 0),                   {-1: (0, 0, 0), 1: (-1, 2, -6)}),
     "where inside arccos": (lambda x: sg.arccos(where(x < 1, x, 0)),           {1: (0, 0, 0), 2: (0, 0, 0), 0: (-1, 0, -1)}),
     "nested where":       (lambda x: where(x > 0, where(x > 1, log(x - 1), 1 / x), 0), {0: (0, 0, 0), 1: (-1, 2, -6), 2: (1, -1, 2)}),
     "piecewise":          (lambda x: where(x < 0, x * x, where(x < 1, sqrt(x + 1), log(x))), {-1: (-2, 2, 0), 0: (1/2, -1/4, 3/8), 1: (1, -1, 2)}),
@@ -162,7 +168,9 @@ def test_derivatives_at_singular_points(name):
             np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-9, err_msg=label)
 
 
-@pytest.mark.parametrize("name", ["where log", "maximum of sqrt", "abs", "x**2", "relu of log", "clip of 1/x", "where nan"])
+@pytest.mark.parametrize(
+    "name", ["where log", "maximum of sqrt", "abs", "x**2", "relu of log", "clip of 1/x", "where nan"]
+)
 def test_conventions_hold_in_single_precision(name):
     function, table = TABLE[name]
     points = np.array(list(table), np.float32)

@@ -100,7 +100,9 @@ def grow(seed, steps):
 def tamed(pool, values):
     """The nodes whose values are moderate, so that differences of them mean something."""
     numbers = interpret(pool, values)
-    return [x for x, v in zip(pool, numbers, strict=True) if np.all(np.isfinite(v)) and np.max(np.abs(v), initial=0) < 30]
+    return [
+        x for x, v in zip(pool, numbers, strict=True) if np.all(np.isfinite(v)) and np.max(np.abs(v), initial=0) < 30
+    ]
 
 
 def scalar_of(nodes):

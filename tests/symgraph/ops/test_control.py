@@ -126,6 +126,15 @@ def test_symbolic_sizes():
         assert [z.sum() for z in found] == ([16.0, 16.0] if value > 0 else [0.0, 0.0])
 
 
+def test_a_size_that_no_operand_has():
+    n = sg.symbol("n", ("batch", 2))
+    y = sg.cond(p > 0, lambda: sg.zeros(n.shape), lambda: sg.ones((2 * n.shape[0], 2))[::2]) * n
+    f = sg.function([n, p], [y, sg.grad(y.sum(), n)])
+    np.testing.assert_array_equal(f(np.full((3, 2), 5.0), -1.0)[0], np.full((3, 2), 5.0))
+    assert not f(np.ones((3, 2)), 1.0)[1].any()
+    np.testing.assert_array_equal(F.interpret([y], {n: np.ones((3, 2)), p: -1.0})[0], np.ones((3, 2)))
+
+
 def test_a_function_with_branches_pickles():
     f = sg.function([x, p], sg.cond(p > 0, lambda a: sg.sin(a), lambda a: a, x))
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(f))(A, 1.0), f(A, 1.0))

@@ -223,7 +223,8 @@ def test_at_changes_places_in_other_ways():
     X = rng.normal(size=(4, 3))
     x, mask = symbol("x", (4, 3)), symbol("mask", 4, bool)
     for name, function in [
-        ("multiply", np.multiply), ("divide", np.divide), ("min", np.minimum), ("max", np.maximum), ("subtract", np.subtract),
+        ("multiply", np.multiply), ("divide", np.divide), ("min", np.minimum), ("max", np.maximum),
+        ("subtract", np.subtract),
     ]:  # fmt: skip
         expected = X.copy()
         expected[1:3, 0] = function(X[1:3, 0], 0.3)
@@ -300,7 +301,8 @@ def test_batch_rules():
         (SliceSet((1, (None, 2, 1), full)), (x, v)),
         (Gather((0,)), (x, i)), (Gather((1,)), (x, j)), (Gather((0, 1)), (x, i, j)), (Gather((1, 2)), (x, j, i)),
         (Gather((0, 2)), (x, j, i)), (Pick((1,)), (x, symbol("p", (), int))),
-        (ScatterAdd((0, 1), (3, 4, 5), 0), (w, i, j)), (ScatterAdd((0, 2), (3, 5, 4), 0), (symbol("u", (6, 2, 5)), i, j)),
+        (ScatterAdd((0, 1), (3, 4, 5), 0), (w, i, j)),
+        (ScatterAdd((0, 2), (3, 5, 4), 0), (symbol("u", (6, 2, 5)), i, j)),
         (ScatterAdd((1,), (2, 4, 5), 0), (symbol("q", (2, 6, 1, 5)), j)),
     ]  # fmt: skip
     for op, operands in cases:

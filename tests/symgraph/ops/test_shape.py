@@ -76,7 +76,9 @@ def check_batch(node):
         for k, (x, b) in enumerate(zip(operands, batched)):
             at = (k + x.ndim) % (x.ndim + 1) if b else None
             shape = (*x.shape[:at], 3, *x.shape[at:]) if b else x.shape
-            arrays.append(rng.integers(0, 1, size=shape) if x.dtype.kind == "i" else rng.normal(size=shape).astype(x.dtype))
+            arrays.append(
+                rng.integers(0, 1, size=shape) if x.dtype.kind == "i" else rng.normal(size=shape).astype(x.dtype)
+            )
             nodes.append(symbol(f"b{k}", shape, x.dtype))
             axes.append(at)
         y, where = node.op.batch(axes, *nodes)
@@ -250,7 +252,10 @@ def test_sizes_that_meet_are_checked_when_called():
     a, b = sg.array_split(symbol("z", "n"), 2)
     same(compiled(b, {a.inputs[0]: np.arange(5.0)}), [3.0, 4.0])
     edge = sg.pad(x, ((1, 2), (0, 0)), mode="edge")
-    same(compiled(edge, {x: np.arange(6.0).reshape(2, 3)}), np.pad(np.arange(6.0).reshape(2, 3), ((1, 2), (0, 0)), "edge"))
+    same(
+        compiled(edge, {x: np.arange(6.0).reshape(2, 3)}),
+        np.pad(np.arange(6.0).reshape(2, 3), ((1, 2), (0, 0)), "edge"),
+    )
 
 
 def test_promotion():
@@ -287,7 +292,8 @@ def test_source():
         (lambda: sg.expand_dims(x, 1), "x[:, None]"), (lambda: sg.expand_dims(x, 0), "x[None]"),
         (lambda: y.squeeze(), "y.squeeze(axis=0)"), (lambda: y.reshape(5, 1), "y.reshape(5, 1)"),
         (lambda: x.ravel(), "x.ravel()"), (lambda: x.reshape(-1, 12), "x.reshape(n, 12)"),
-        (lambda: sg.stack([y, y], 1), "np.stack((y, y), axis=1)"), (lambda: sg.concatenate([y, y]), "np.concatenate((y, y))"),
+        (lambda: sg.stack([y, y], 1), "np.stack((y, y), axis=1)"),
+        (lambda: sg.concatenate([y, y]), "np.concatenate((y, y))"),
         (lambda: sg.flip(x), "x[::-1, ::-1, ::-1]"), (lambda: sg.roll(x, 1, 0), "np.roll(x, 1, axis=0)"),
         (lambda: sg.triu(y, 1), "np.triu(y, k=1)"), (lambda: sg.pad(y, 1), "[1:2, 1:6] = y"),
         (lambda: x[0].diagonal(), ".diagonal()"),
