@@ -1,11 +1,11 @@
 """The logarithm of the normal density and its gradients, compiled and compared with the formulas found by hand.
 
-    log N(y | mu, sigma)   = -((y - mu) / sigma)**2 / 2 - log(sigma) - log(2 pi) / 2
-    d log N / d y          = -(y - mu) / sigma**2
-    d log N / d mu         = (y - mu) / sigma**2
-    d log N / d sigma      = ((y - mu)**2 / sigma**2 - 1) / sigma
+log N(y | mu, sigma)   = -((y - mu) / sigma)**2 / 2 - log(sigma) - log(2 pi) / 2
+d log N / d y          = -(y - mu) / sigma**2
+d log N / d mu         = (y - mu) / sigma**2
+d log N / d sigma      = ((y - mu)**2 / sigma**2 - 1) / sigma
 
-    python examples/log_normal_density.py
+python examples/log_normal_density.py
 """
 
 import math

@@ -41,3 +41,4 @@ from .hazards import Hazard, hazards
 from .interpreter import interpret
 from .operators import named
 from .rewrite import simplify, stabilize
+from . import linalg, random, special

@@ -30,14 +30,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.command is None:
         parser.print_help()
         return 0
-    from .errors import SymgraphError
-
     try:
         return demo(options)
     except KeyboardInterrupt:
         print("\nsymgraph demo: interrupted; no file was changed", file=sys.stderr)
         return 130
-    except (SymgraphError, RuntimeError) as error:
+    except RuntimeError as error:
         print(f"symgraph demo: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
 

@@ -367,6 +367,14 @@ def recording() -> Iterator[list[Tensor]]:
             before.extend(nodes)
 
 
+def _existing(key: Any, op: Op, inputs: tuple[Tensor, ...]) -> Tensor | None:
+    """The live node of this key; operands of one rank, such as two leaves of one name, are found in either order."""
+    found = _lookup(key)
+    if found is None and op.commutative and inputs[0].digest == inputs[1].digest:
+        found = _lookup((op, id(inputs[1]), id(inputs[0])))
+    return found
+
+
 def make(op: Op, *inputs: Tensor) -> Tensor:
     """The node `op(*inputs)`: the one that exists already, or a new one once its type rule agrees."""
     flipped = False
@@ -378,9 +386,7 @@ def make(op: Op, *inputs: Tensor) -> Tensor:
         if flipped:
             inputs = (second, first)
     key = (op, *map(id, inputs))
-    found = _lookup(key)
-    if found is None and op.commutative and inputs[0].digest == inputs[1].digest:
-        found = _lookup((op, id(inputs[1]), id(inputs[0])))
+    found = _existing(key, op, inputs)
     if found is not None:
         return found
     node = Tensor(op, inputs, _inferred(op, inputs))
@@ -391,7 +397,7 @@ def make(op: Op, *inputs: Tensor) -> Tensor:
     entry = _Entry(node, _forget)
     entry.key = key
     with _lock:
-        found = _lookup(key)
+        found = _existing(key, op, inputs)
         if found is not None:
             return found
         _table[key] = entry

@@ -33,7 +33,7 @@ def interpret(outputs: Sequence[Tensor], values: Mapping[Tensor, Any]) -> list[A
 
 
 def trace(outputs: Sequence[Tensor], values: Mapping[Tensor, Any]) -> dict[Tensor, Any]:
-    """The value of every node that the outputs depend on, inputs before users; a tuple for an op with several outputs."""
+    """The value of every node that the outputs depend on, inputs before users; a tuple where an op has several outputs."""
     found: dict[Tensor, Any] = {
         x: v if isinstance(x.aval, tuple) else np.asarray(v, dtype=x.dtype) for x, v in values.items()
     }
@@ -106,7 +106,7 @@ def _solve(d: Size, size: int, sizes: Sizes) -> bool | None:
 
 def specialized(op: Any, sizes: Sizes) -> Any:
     """`op` with numbers in the place of the symbolic sizes in its fields."""
-    if not dataclasses.is_dataclass(op):
+    if not dataclasses.is_dataclass(op) or isinstance(op, type):
         return op
     changed = {}
     for field in dataclasses.fields(op):

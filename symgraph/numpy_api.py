@@ -14,16 +14,12 @@ import numpy as np
 
 from .core import Tensor, describe
 from .ops import functions
+from .ops.base import Elementwise
 from .ops.late import F
 
 FUNCTIONS, _late = functions()
 F.provide(FUNCTIONS)
 F.provide(_late)
-
-LINALG = ("solve", "inv", "det", "slogdet", "cholesky", "norm", "matrix_power", "outer", "trace", "matmul", "tensordot",
-          "lstsq", "eigh", "svd", "qr", "vecdot", "diagonal", "matrix_transpose", "multi_dot", "vector_norm", "matrix_norm")  # fmt: skip
-"""Functions that NumPy keeps in `np.linalg`."""
-
 
 def _by_function(module: ModuleType) -> dict[Any, Callable[..., Any]]:
     """NumPy's function objects mapped to ours of the same name."""
@@ -36,9 +32,7 @@ def _by_function(module: ModuleType) -> dict[Any, Callable[..., Any]]:
 
 
 _numpy = _by_function(np)
-_linalg = {
-    getattr(np.linalg, name): FUNCTIONS[name] for name in LINALG if name in FUNCTIONS and hasattr(np.linalg, name)
-}
+_linalg = _by_function(np.linalg)
 
 _REDUCTIONS = {
     np.add: "sum", np.multiply: "prod", np.maximum: "max", np.minimum: "min", np.logical_and: "all", np.logical_or: "any",
@@ -60,13 +54,13 @@ def _array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *args: Any, **optio
     function = _numpy.get(ufunc) or FUNCTIONS.get(ufunc.__name__)
     if method != "__call__" or function is None:
         text = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
-        raise TypeError(f"symgraph has no {text} for {describe(self)}; define_op adds an op, evaluate computes a value")
+        raise TypeError(f"symgraph has no {text} for {describe(self)}; evaluate computes its value")
     dtype = options.pop("dtype", None)
-    if options:
+    if options and isinstance(function, Elementwise):
         raise TypeError(
             f"{ufunc.__name__} of {describe(self)}: the option {next(iter(options))}= is not supported for tensors"
         )
-    result = function(*args)
+    result = function(*args, **options)
     return result if dtype is None else result.astype(dtype)
 
 

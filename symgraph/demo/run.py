@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from symgraph.errors import SymgraphError
-
 if TYPE_CHECKING:
     import symgraph as sg
 
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 NEEDS = {"sklearn": "scikit-learn", "matplotlib": "matplotlib", "tqdm": "tqdm", "graphviz": "graphviz"}
 
 
-class DemoError(SymgraphError):
+class DemoError(RuntimeError):
     """The demo cannot be run as asked; the message is one line."""
 
 
@@ -61,7 +59,7 @@ class Result:
 def run(settings: Settings) -> Result:
     """Load, build, train, prove, draw and report; the files appear in `settings.out` together, at the end.
 
-    Raises `DemoError` for packages that are missing, and for a folder that cannot be written, before any work is done.
+    Raises `DemoError` (a RuntimeError) for packages that are missing, and for a folder that cannot be written, before any work is done.
     """
     missing = [package for module, package in NEEDS.items() if importlib.util.find_spec(module) is None]
     if missing:

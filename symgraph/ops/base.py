@@ -369,12 +369,15 @@ def mask_of(t: Tensor, depth: int = 4) -> Mask:
         return None
     if t.op.name == "where":
         c, a, b = t.inputs
-        return c if _is_zero(b) else F.logical_not(c) if _is_zero(a) else None
+        if _is_zero(b):
+            return mask_and(c, mask_of(a, depth - 1))
+        return mask_and(F.logical_not(c), mask_of(b, depth - 1)) if _is_zero(a) else None
     if t.op.name == "masked_multiply":
-        return t.inputs[0]
-    if t.op.name in ("multiply", "negative", "cast"):
-        masks = [mask_of(x, depth - 1) for x in t.inputs]
-        return next((m for m in masks if m is not None), None)
+        return mask_and(t.inputs[0], mask_and(*[mask_of(x, depth - 1) for x in t.inputs[1:]]))
+    if t.op.name == "multiply":
+        return mask_and(*[mask_of(x, depth - 1) for x in t.inputs])
+    if t.op.name in ("negative", "cast"):
+        return mask_of(t.inputs[0], depth - 1)
     if t.op.name in ("add", "subtract"):
         return mask_or(*[mask_of(x, depth - 1) for x in t.inputs])
     return None

@@ -258,10 +258,12 @@ SIMPLIFY = CANONICALIZE + RuleSet(
     rule(x * (1 / z), lambda x, z: x / z),
     rule(x * F.reciprocal(z), lambda x, z: x / z),
     rule((x * c) * d, _merge_factors),
+    # signs travel outwards, where they meet and vanish
+    rule(x * (-y), lambda x, y: -(x * y), tag="exact"),
+    rule(x / (-y), lambda x, y: -(x / y), tag="exact"),
+    rule((-x) / y, lambda x, y: -(x / y), tag="exact"),
     rule(x + (-y), lambda x, y: x - y, tag="exact"),
     rule(x - (-y), lambda x, y: x + y, tag="exact"),
-    rule((-x) * (-y), lambda x, y: x * y, tag="exact"),
-    rule((-x) / (-y), lambda x, y: x / y, tag="exact"),
     rule(some(Sum, "s")(-x), _minus_sum, tag="finite-real", example=lambda x: F.sum(-x)),
 )
 

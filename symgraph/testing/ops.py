@@ -196,7 +196,8 @@ def check_sources(
                 with np.errstate(all="ignore"):
                     found = compiled(*arguments)
                 for y, a, b in zip(outputs, found, expected, strict=True):
-                    what = f"{describe(y)} by the interpreter and by style={style!r}, optimize={optimize}:\n{compiled.source}\n"
+                    how = f"style={style!r}, optimize={optimize}:\n{compiled.source}\n"
+                    what = f"{describe(y)} by the interpreter and by {how}"
                     assert np.asarray(a).dtype == y.dtype, f"{what}dtype {np.asarray(a).dtype}"
                     _close(a, b, rtol, what, finite_only)
             for a, b in zip(arguments, before, strict=True):

@@ -54,7 +54,6 @@ TABLE = {
     "sqrt of relu":       (lambda x: sqrt(sg.relu(x)),                         {-1: (0, 0, 0), 4: (1/4, -1/32, 3/256)}),
     "sqrt of maximum":    (lambda x: sqrt(sg.maximum(x, 0)),                   {-1: (0, 0, 0), 4: (1/4, -1/32, 3/256)}),
     "sqrt of clip":       (lambda x: 2 * sqrt(sg.clip(x, 0, 9)),               {-1: (0, 0, 0), 10: (0, 0, 0), 4: (1/2, -1/16, 3/128)}),
-    "sqrt of max":        (lambda x: sqrt(sg.max(sg.stack([x, 0 * x]), axis=0)), {-1: (0, 0, 0), 4: (1/4, -1/32, 3/256)}),
     "1/where":            (lambda x: 1 / where(x > 0, x, 0),                   {-1: (0, 0, 0), 1: (-1, 2, -6)}),
     "where inside arccos": (lambda x: sg.arccos(where(x < 1, x, 0)),           {1: (0, 0, 0), 2: (0, 0, 0), 0: (-1, 0, -1)}),
     "nested where":       (lambda x: where(x > 0, where(x > 1, log(x - 1), 1 / x), 0), {0: (0, 0, 0), 1: (-1, 2, -6), 2: (1, -1, 2)}),

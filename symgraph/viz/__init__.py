@@ -1,0 +1,10 @@
+"""Pictures of graphs: the forward graph and, beside it, the backward graph, each adjoint next to what it belongs to."""
+
+from __future__ import annotations
+
+from .graphviz_graph import to_graphviz
+from .model import picture
+from .networkx_graph import to_networkx
+from .render import draw
+
+__all__ = ["draw", "picture", "to_graphviz", "to_networkx"]

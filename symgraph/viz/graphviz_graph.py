@@ -1,0 +1,200 @@
+"""The picture in DOT, laid out in mirrored columns.
+
+The forward graph flows down on the left. The backward graph flows up on the right: its edges are written the other way
+round with `dir=back`, so that each adjoint can be held at the height of the node it belongs to. Edges between the columns
+do not take part in the ranking, which keeps large graphs fast and small ones free of tangles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from .model import KINDS, Edge, Node, Picture, picture
+
+FONT = "Helvetica,Arial,sans-serif"
+INK, SOFT, LINK = "#2b3442", "#9aa5b1", "#c2762b"
+
+# fmt: off
+STYLES: dict[str, dict[str, str]] = {
+    "input":     {"shape": "ellipse",  "style": "filled",         "fillcolor": "#dcebfa", "color": "#4a7fb5"},
+    "parameter": {"shape": "cylinder", "style": "filled",         "fillcolor": "#dff1e2", "color": "#4f9460"},
+    "constant":  {"shape": "note",     "style": "filled",         "fillcolor": "#f1f2f4", "color": "#8a939e"},
+    "op":        {"shape": "box",      "style": "rounded,filled", "fillcolor": "#ffffff", "color": "#7d8896"},
+    "output":    {"shape": "box",      "style": "filled",         "fillcolor": "#ffffff", "color": "#2b3442", "peripheries": "2"},
+    "adjoint":   {"shape": "box",      "style": "filled",         "fillcolor": "#fdf0e0", "color": "#c2762b"},
+    "gradient":  {"shape": "hexagon",  "style": "filled",         "fillcolor": "#fbdfbd", "color": "#b5651d", "margin": "0.02,0.03"},
+    "update":    {"shape": "cylinder", "style": "filled,dashed",  "fillcolor": "#e4f3e6", "color": "#4f9460"},
+}
+# fmt: on
+
+LARGE = 300
+"""Above this many nodes layout is made faster at the price of some beauty."""
+
+SHORT = 24
+"""A role and a type up to this long share a line."""
+
+ALIGNED = 2000
+"""Above this many nodes adjoints are no longer held at the height of their nodes."""
+
+LOWEST = 20
+"""At most this many nodes at the bottom hold the legend below them."""
+
+COLUMNS = {0: "forward", 1: "backward"}
+
+
+def to_graphviz(outputs: Any, *, optimize: bool = False, legend: bool = True) -> Any:
+    """A `graphviz.Digraph` of `outputs`: a tensor, any nesting of tensors, or a `Function`.
+
+    The graph is drawn as it was written; `optimize=True` draws it as rewriting leaves it. Every label is plain text: no name
+    is ever read as markup. The same model gives the same DOT text.
+    """
+    graphviz = _package()
+    shown = picture(outputs, optimize)
+    large = len(shown.nodes) > LARGE
+    graph = graphviz.Digraph("symgraph")
+    graph.attr("graph", **_layout(large))
+    graph.attr("node", fontname=FONT, fontsize="11", fontcolor=INK, margin="0.12,0.06", height="0.3", penwidth="1.1")
+    graph.attr("edge", color="#5d6875", arrowsize="0.6", penwidth="1.0")
+    levels = {node.key: node.order for node in shown.nodes}
+    single = len(shown.orders) == 1
+    for order in shown.orders:
+        nodes = [node for node in shown.nodes if node.order == order]
+        if single:
+            _add_nodes(graph, nodes)
+            continue
+        with graph.subgraph(name=f"cluster_{order}") as column:
+            column.attr(**_column(order))
+            _add_nodes(column, nodes)
+    level_pairs = _heights(shown, levels) if len(shown.nodes) <= ALIGNED else []
+    for forward, adjoint in level_pairs:
+        with graph.subgraph() as row:
+            row.attr(rank="same")
+            row.node(forward)
+            row.node(adjoint)
+    beside = set(level_pairs)
+    for edge in shown.edges:
+        _add_edge(graph, edge, levels, edge.kind == "adjoint" and (edge.tail, edge.head) in beside)
+    if legend:
+        _add_legend(graph, shown, levels)
+    return graph
+
+
+def _package() -> Any:
+    try:
+        import graphviz
+    except ImportError:
+        raise ImportError("to_graphviz needs the graphviz package: pip install 'symgraph[viz]'") from None
+    return graphviz
+
+
+def _layout(large: bool) -> dict[str, str]:
+    layout = {
+        "fontname": FONT, "fontsize": "12", "fontcolor": INK, "bgcolor": "white", "pad": "0.25",
+        "nodesep": "0.3", "ranksep": "0.35", "newrank": "true", "outputorder": "edgesfirst",
+    }  # fmt: skip
+    if large:
+        layout |= {"nslimit": "1", "nslimit1": "1", "mclimit": "0.3", "splines": "line"}
+    return layout
+
+
+def _column(order: int) -> dict[str, str]:
+    """The box around one order of derivative."""
+    label = COLUMNS.get(order, f"derivative of order {order}")
+    return {
+        "label": label, "labeljust": "l", "style": "rounded,filled", "color": "#e3e7ec", "margin": "14",
+        "fillcolor": "#f8fafc" if order == 0 else "#fffaf4",
+    }  # fmt: skip
+
+
+def _add_nodes(graph: Any, nodes: Iterable[Node]) -> None:
+    for node in nodes:
+        graph.node(node.key, label=label_of(_lines(node)), tooltip=label_of([node.where or node.op]), **STYLES[node.kind])
+
+
+def _lines(node: Node) -> list[str]:
+    """The text of a node, its role, its type; the last two on one line where that is short."""
+    if node.role and len(node.role) + len(node.type) <= SHORT:
+        return [node.text, f"{node.role}, {node.type}"]
+    return [node.text, *([node.role] if node.role else []), node.type]
+
+
+def label_of(lines: Iterable[str]) -> Any:
+    """Lines as one label of plain text: backslashes, quotes, ampersands and angle brackets stand for themselves."""
+    import graphviz
+
+    plain = [line.replace("\\", "\\\\").replace("&", "&amp;") for line in lines]
+    return graphviz.nohtml("\\n".join(plain))
+
+
+def _add_edge(graph: Any, edge: Edge, levels: dict[str, int], beside: bool) -> None:
+    tail, head = levels[edge.tail], levels[edge.head]
+    if edge.kind == "adjoint":
+        places = {} if beside else {"constraint": "false"}  # between nodes of one height it keeps forward on the left
+        graph.edge(edge.tail, edge.head, style="dashed", color=LINK, dir="none", penwidth="1.2", **places)
+    elif tail != head:
+        graph.edge(edge.tail, edge.head, color=SOFT, constraint="false", penwidth="0.8")
+    elif head % 2:
+        graph.edge(edge.head, edge.tail, dir="back")
+    else:
+        graph.edge(edge.tail, edge.head)
+
+
+def _heights(shown: Picture, levels: dict[str, int]) -> list[tuple[str, str]]:
+    """Pairs (node, adjoint) that can stand at one height: one for each adjoint, none that would turn an edge round."""
+    partner: dict[str, str] = {}
+    taken: set[str] = set()
+    for edge in shown.edges:
+        if edge.kind == "adjoint" and edge.head not in partner and edge.tail not in taken and abs(levels[edge.tail] - levels[edge.head]) == 1:
+            partner[edge.head] = edge.tail
+            taken.add(edge.tail)
+    while True:
+        stuck = _on_cycles(shown, levels, partner)
+        bad = [adjoint for adjoint, forward in partner.items() if adjoint in stuck or forward in stuck]
+        if not bad:
+            return [(forward, adjoint) for adjoint, forward in partner.items()]
+        for adjoint in bad:
+            del partner[adjoint]
+
+
+def _on_cycles(shown: Picture, levels: dict[str, int], partner: dict[str, str]) -> set[str]:
+    """The nodes on cycles of 'must stand above' once partners are one node."""
+    above: dict[str, list[str]] = {partner.get(n.key, n.key): [] for n in shown.nodes}
+    below: dict[str, list[str]] = {key: [] for key in above}
+    for edge in shown.edges:
+        if edge.kind == "value" and levels[edge.tail] == levels[edge.head]:
+            tail, head = (edge.head, edge.tail) if levels[edge.head] % 2 else (edge.tail, edge.head)
+            tail, head = partner.get(tail, tail), partner.get(head, head)
+            above[head].append(tail)
+            below[tail].append(head)
+    remaining = _peeled(set(above), above, below)
+    return _peeled(remaining, below, above)
+
+
+def _peeled(nodes: set[str], before: dict[str, list[str]], after: dict[str, list[str]]) -> set[str]:
+    """What is left when nodes with nothing before them are taken away, again and again."""
+    count = {n: sum(b in nodes for b in before[n]) for n in nodes}
+    ready = [n for n, c in count.items() if not c]
+    left = set(nodes)
+    while ready:
+        n = ready.pop()
+        left.discard(n)
+        for m in after[n]:
+            if m in left:
+                count[m] -= 1
+                if not count[m]:
+                    ready.append(m)
+    return left
+
+
+def _add_legend(graph: Any, shown: Picture, levels: dict[str, int]) -> None:
+    """One sample of every kind of node in the picture, in a row below it."""
+    kinds = [kind for kind in KINDS if any(node.kind == kind for node in shown.nodes)]
+    with graph.subgraph(name="cluster_legend") as box:
+        box.attr(label="legend", labeljust="l", style="rounded", color="#e3e7ec", margin="8", fontsize="10", rank="same")
+        for kind in kinds:
+            box.node(f"legend_{kind}", label=label_of([KINDS[kind]]), tooltip="legend", **{**STYLES[kind], "fontsize": "9"})
+    inside = [e for e in shown.edges if e.kind == "value" and levels[e.tail] == levels[e.head]]
+    upper = {e.head if levels[e.head] % 2 else e.tail for e in inside}
+    for key in [node.key for node in shown.nodes if node.key not in upper][:LOWEST]:
+        graph.edge(key, f"legend_{kinds[len(kinds) // 2]}", style="invis", weight="0")
