@@ -55,20 +55,19 @@ def guarded(function: Callable[..., Any], arguments: Sequence[Argument], checks:
     dims: dict[Variable, str] = {}
     lines = []
     scope: dict[str, Any] = {"ndarray": np.ndarray, "function": function}
-    conditions = []
+    known = []
     for i, argument in enumerate(arguments):
         scope[f"d{i}"] = argument.dtype
         lines.append(f"if type(a{i}) is not ndarray or a{i}.dtype is not d{i} or a{i}.ndim != {len(argument.shape)}:")
         lines.append(f"    a{i} = convert({i}, a{i})")
         for axis, size in enumerate(argument.shape):
-            if isinstance(size, int):
-                conditions.append(f"a{i}.shape[{axis}] != {size}")
-            elif size.is_variable and size.key not in dims:
+            if isinstance(size, Dim) and size.is_variable and size.key not in dims:
                 dims[size.key] = f"n{len(dims)}"
                 lines.append(f"{dims[size.key]} = a{i}.shape[{axis}]")
-            else:
-                conditions.append(f"a{i}.shape[{axis}] != {_expression(size, scope, dims)}")
-    conditions += [f"{_expression(c.left, scope, dims)} != {_expression(c.right, scope, dims)}" for c in checks]
+            else:  # written when every dimension is bound, by whichever argument
+                known.append((f"a{i}.shape[{axis}]", size))
+    conditions = [f"{found} != {_expression(size, dims)}" for found, size in known]
+    conditions += [f"{_expression(c.left, dims)} != {_expression(c.right, dims)}" for c in checks]
     if conditions:
         lines += [f"if {' or '.join(conditions)}:", f"    mismatch([{', '.join(names)}])"]
     lines.append(f"return function({', '.join(names)})")
@@ -80,16 +79,11 @@ def guarded(function: Callable[..., Any], arguments: Sequence[Argument], checks:
     return entry
 
 
-def _expression(size: Any, scope: dict[str, Any], dims: dict[Variable, str]) -> str:
-    """A size over the dims bound so far; those bound by later arguments are read when it is evaluated."""
-    from symgraph.dims import code, variables
+def _expression(size: Any, dims: dict[Variable, str]) -> str:
+    """A size over the dimensions."""
+    from symgraph.dims import code
 
-    if isinstance(size, int):
-        return str(size)
-    missing = [v for v in variables(size) if v not in dims]
-    if missing:
-        raise KeyError(missing[0])
-    return code(size, dims, atomic=True)
+    return str(size) if isinstance(size, int) else code(size, dims, atomic=True)
 
 
 def converted(argument: Argument, value: Any) -> np.ndarray[Any, Any]:

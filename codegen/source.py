@@ -22,8 +22,10 @@ from symgraph.ops import code
 from symgraph.ops.base import Elementwise, Primitive
 from symgraph.ops.code import Code
 from symgraph.ops.creation import DimValue
+from symgraph.ops.einsum import Einsum
 from symgraph.ops.elementwise import Cast, MaskedMultiply, Where
-from symgraph.ops.shape import BroadcastTo
+from symgraph.ops.reduce import OverAxes
+from symgraph.ops.shape import BroadcastTo, Transpose
 from symgraph.provenance import format_location
 
 from .names import Names
@@ -79,6 +81,7 @@ class _Emitter:
     def __init__(self, program: Program, names: Names | None = None, shared: _Shared | None = None) -> None:
         self.program = program
         self.plan: Schedule = schedule(program)
+        self.outermost = shared is None
         self.shared = shared or _Shared(Names([program.name]))
         self.names = Names(self.shared.names.taken) if names is None else names
         self.code: dict[Tensor, Code] = {}
@@ -104,8 +107,10 @@ class _Emitter:
         for v in program.dims:
             self.dims[v] = self.names.take(v.name, "n")
         for node in [*program.outputs, *[new for _, new in program.updates], *self.plan.steps]:
-            if node in program.names and not isinstance(node.op, Leaf | Constant):
-                self.reserved.setdefault(node, self.names.take(program.names[node]))
+            if node in program.names and node not in self.reserved and not isinstance(node.op, Leaf | Constant):
+                self.reserved[node] = self.names.take(program.names[node])
+        if self.outermost:  # constants are globals, which a local name would hide
+            self.shared.names.taken |= self.names.taken
         with code.emitting(dict(self.dims), self._body):
             for node in self.plan.steps:
                 if node not in self.code:
@@ -321,7 +326,7 @@ class _Emitter:
                 name = self.names.number("new")
                 self.body_lines.append((f"{name} = {text.atom}.copy()", new))
                 text = Code(name)
-            elif earlier & set(re.findall(r"\w+", text)):
+            elif earlier & set(re.findall(r"\w+", text)) or (i and self._may_fail(new)):
                 name = self.names.take(f"new_{parameter.op.label}")  # type: ignore[attr-defined]
                 self.body_lines.append((f"{name} = {text}", new))
                 text = Code(name)
@@ -331,6 +336,17 @@ class _Emitter:
                 step = self._in_place(parameter, target, new, text)
                 self.body_lines.append((step or f"{target}[...] = {text}", new))
                 written.add(parameter)
+
+    def _may_fail(self, new: Tensor) -> bool:
+        """Whether what is not yet computed of `new` could raise: an index out of range, a singular matrix."""
+        pending = [new]
+        while pending:
+            node = pending.pop()
+            if node in self.inlined:
+                if not isinstance(node.op, Elementwise | Where | Cast | OverAxes | Einsum | Transpose | BroadcastTo):
+                    return True
+                pending += node.inputs
+        return False
 
     def _in_place(self, parameter: Tensor, target: str, new: Tensor, text: Code) -> str | None:
         """`W -= step` for W - step that is still unwritten."""
@@ -366,7 +382,9 @@ class _Emitter:
         previous = None
         for text, node in body:
             where = node.where if node is not None and node.leafy else None
-            comment = f"  # {format_location(where)}" if where and where != previous and program.comments else ""
+            comment = (
+                f"  # {_escaped(format_location(where))}" if where and where != previous and program.comments else ""
+            )
             previous = where or previous
             if node is not None:
                 found[len(lines) + 1] = node
@@ -402,7 +420,7 @@ class _Emitter:
         text = f"{takes or 'nothing'} -> {gives or 'nothing'}"
         if reads:
             text += f"; reads {', '.join(reads)}"
-        return text + (f"; updates {', '.join(writes)}" if writes else "") + "."
+        return _escaped(text + (f"; updates {', '.join(writes)}" if writes else "") + ".")
 
 
 class _Shared:
@@ -419,6 +437,8 @@ class _Shared:
     def constant(self, node: Tensor, name: str | None) -> str:
         """The name of a constant array, defined once."""
         if node not in self.constants:
+            if name and re.fullmatch(r"(t|out|new)\d+", name):
+                name += "_"  # not like the temporaries of a function
             made = self.constants[node] = self.names.take(name) if name else self.names.number("c")
             value = node.op.value  # type: ignore[attr-defined]
             if value.size <= SMALL and value.dtype.kind in "fiub" and value.size:
@@ -443,6 +463,11 @@ class _Shared:
             )  # fmt: skip
             self.bodies[body] = _Emitter(program, shared=self).emit().function.split("\n\n\n")[-1]
         return self.body_names[body]
+
+
+def _escaped(text: str) -> str:
+    """`text` for a docstring or a comment, with escapes for what could end it: quotes, backslashes, line breaks."""
+    return "".join(c if c.isprintable() and c not in '"\\' else json.dumps(c)[1:-1] for c in text)
 
 
 def _rows(value: np.ndarray[Any, Any]) -> str:

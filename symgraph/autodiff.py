@@ -224,15 +224,12 @@ def _accumulate_item(cotangents: dict[Tensor, tuple[Any, Mask]], x: Tensor, inde
 
 
 def _forward(outputs: list[Tensor], variables: list[Tensor], seeds: list[Tensor]) -> list[Tensor]:
-    """One sweep in topological order; a variable's tangent is its seed, whatever it depends on."""
+    """One sweep in topological order; a variable that depends on others adds their effect to its seed."""
     stable = stabilize_nodes(outputs, frozen=variables)
     tangents: dict[Tensor, Any] = dict(zip(variables, seeds, strict=True))
-    roots = set(variables)
     keep = current.where
     try:
-        for node in toposort(stable, stop=roots):
-            if node in roots:
-                continue
+        for node in toposort(stable):
             ts = [tangents.get(x) for x in node.inputs]
             if all(t is None for t in ts) or not (isinstance(node.aval, tuple) or is_inexact(node.dtype)):
                 continue
@@ -244,7 +241,8 @@ def _forward(outputs: list[Tensor], variables: list[Tensor], seeds: list[Tensor]
             else:
                 raise GradientError(f"{describe(node)} has no derivative")
             if t is not None:
-                tangents[node] = t if isinstance(node.aval, tuple) else cast(t, node.dtype)
+                t = t if isinstance(node.aval, tuple) else cast(t, node.dtype)
+                tangents[node] = tangents[node] + t if node in tangents else t
     finally:
         current.where = keep
     return [tangents[y] if y in tangents else F.zeros_like(y) for y in stable]

@@ -389,7 +389,7 @@ def make(op: Op, *inputs: Tensor) -> Tensor:
     found = _existing(key, op, inputs)
     if found is not None:
         return found
-    node = Tensor(op, inputs, _inferred(op, inputs))
+    node = Tensor(op, inputs, _inferred(op, inputs, flipped))
     if not op.interned:
         return node
     if flipped and node.leafy:
@@ -420,13 +420,13 @@ def _rank(node: Tensor) -> tuple[int, str, int]:
     return 1, "", node.digest
 
 
-def _inferred(op: Op, inputs: tuple[Tensor, ...]) -> Aval:
+def _inferred(op: Op, inputs: tuple[Tensor, ...], flipped: bool = False) -> Aval:
     try:
         return op.infer(*[x.aval for x in inputs])
     except (ShapeError, DTypeError) as error:
         if getattr(error, "located", False):
             raise
-        raise located_error(type(error), op.name, inputs, str(error)) from None
+        raise located_error(type(error), op.name, inputs[::-1] if flipped else inputs, str(error)) from None
 
 
 def located_error(kind: type[SymgraphError], what: str, operands: Sequence[Any], rule: str) -> SymgraphError:

@@ -660,8 +660,15 @@ def broadcast_shapes(*shapes: Shape) -> Shape:
     result: list[Size] = [1] * max(map(len, shapes), default=0)
     for shape in shapes:
         for axis, size in enumerate(shape, len(result) - len(shape)):
-            if not same(size, 1):
+            if same(size, 1):
+                continue
+            try:
                 result[axis] = size if same(result[axis], 1) else require_equal(result[axis], size)
+            except ShapeError:
+                raise ShapeError(
+                    f"axis {axis - len(result)}: {result[axis]} != {size}; to broadcast, sizes must be equal or 1. "
+                    "Use reshape, .T or [:, None] to line the axes up"
+                ) from None
     return tuple(result)
 
 

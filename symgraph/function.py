@@ -176,7 +176,7 @@ class Function:
         self.written: tuple[Tensor, ...] = ()
         """The outputs, then the updates, as the user wrote them."""
 
-    def __call__(self, *args: Any, **by_name: Any) -> Any:
+    def __call__(self, /, *args: Any, **by_name: Any) -> Any:
         if by_name or len(args) != self._arity:
             args = self._bind(args, by_name)
         if self._turn is None:
@@ -195,7 +195,7 @@ class Function:
         values = dict(zip(names, args, strict=False))
         aliases = {a.identifier: a.name for a in self.arguments}
         for key, value in by_name.items():
-            name = aliases.get(key, key)
+            name = key if key in names else aliases.get(key, key)
             if name not in names:
                 raise TypeError(f"{wanted} has no argument {key!r}")
             if name in values:

@@ -20,8 +20,10 @@ SHIFT, NOISE = 0.5, 0.3
 RATE, LAST_RATE = 2e-3, 4e-5
 
 
-def batches(pixels: Any, labels: Any, mean: Any, scale: Any, seed: int, epochs: int) -> Iterator[tuple[Any, Any, float]]:
-    """`(x, y, rate)` for every step: images in a new order each epoch, each one moved by up to half a pixel and blurred.
+def batches(
+    pixels: Any, labels: Any, mean: Any, scale: Any, seed: int, epochs: int
+) -> Iterator[tuple[Any, Any, float]]:
+    """`(x, y, rate)` for every step: images in a new order each epoch, each moved by up to half a pixel, with noise.
 
     The learning rate falls linearly, (1 - a) high + a low with a from 0 to 1.
     """
@@ -80,7 +82,9 @@ def main(folder: str, *homes: str) -> None:
         run = dict(saved)
     import train_step  # type: ignore[import-not-found]
 
-    for x, y, rate in batches(run["pixels"], run["labels"], run["mean"], run["scale"], int(run["seed"]), int(run["epochs"])):
+    for x, y, rate in batches(
+        run["pixels"], run["labels"], run["mean"], run["scale"], int(run["seed"]), int(run["epochs"])
+    ):
         train_step.train_step(x, y, rate)
     with np.load(train_step.PARAMETERS) as initial:
         names = list(initial)
@@ -91,9 +95,14 @@ def main(folder: str, *homes: str) -> None:
         blocked = True
     else:
         blocked = False
-    loaded = {name.partition(".")[0] for name in set(sys.modules) - found}
+    imported = {name for name in set(sys.modules) - found if getattr(sys.modules[name], "__spec__", None) is not None}
+    loaded = {name.partition(".")[0] for name in imported}  # without what C extensions put there by themselves
     packages = sorted(loaded - set(sys.stdlib_module_names) - {"train_step"})
-    print(json.dumps({"blocked": blocked, "packages": packages, "python": sys.version.split()[0], "numpy": np.__version__}))
+    print(
+        json.dumps(
+            {"blocked": blocked, "packages": packages, "python": sys.version.split()[0], "numpy": np.__version__}
+        )
+    )
 
 
 if __name__ == "__main__":

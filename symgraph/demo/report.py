@@ -9,7 +9,7 @@ import io
 import keyword
 import re
 import tokenize
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from html import escape
 from pathlib import Path
 from string import Template
@@ -36,7 +36,7 @@ def page(result: Result, folder: Path) -> str:
     s, h, p = result.settings, result.history, result.proof
     dark = io.BytesIO()
     loss_curve(h, dark, DARK)
-    lines, start = inspect.getsourcelines(models.MODELS[s.model])
+    model_source, numbers = model_listing(models.MODELS[s.model], models.cross_entropy, models.training_step)
     wrong = mistakes(result)
     count = sum(q.value.size for q in result.model.parameters)
     return template.substitute(
@@ -57,8 +57,8 @@ def page(result: Result, folder: Path) -> str:
         validation=len(result.digits.validation),
         validation_accuracy=f"{h.accuracies[-1]:.1%}" if h.accuracies else "not measured",
         last_loss=f"{h.losses[-1]:.3f}",
-        model_source=listing("".join(lines), start, anchors=True),
-        step_source=listing(result.step.source, links=range(start, start + len(lines))),
+        model_source=model_source,
+        step_source=listing(result.step.source, links=numbers),
         forward=picture(folder / "forward.svg", "the graph of the loss"),
         backward=picture(folder / "backward.svg", "the graph of the loss and its gradients"),
         loss_light=data_uri((folder / "loss.svg").read_bytes()),
@@ -77,6 +77,17 @@ def page(result: Result, folder: Path) -> str:
 
 
 # Listings ------------------------------------------------------------------------------------------------------------
+
+
+def model_listing(*functions: Callable[..., Any]) -> tuple[str, set[int]]:
+    """The given functions of model.py as they stand there, and the numbers of the lines that are shown."""
+    parts: list[str] = []
+    numbers: set[int] = set()
+    for function in functions:
+        lines, start = inspect.getsourcelines(function)
+        parts.append(listing("".join(lines), start, anchors=True))
+        numbers.update(range(start, start + len(lines)))
+    return "\n\n".join(parts), numbers
 
 
 def listing(source: str, start: int = 1, anchors: bool = False, links: Iterable[int] = ()) -> str:

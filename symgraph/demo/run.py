@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import shutil
 import tempfile
 import time
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -59,7 +60,7 @@ class Result:
 def run(settings: Settings) -> Result:
     """Load, build, train, prove, draw and report; the files appear in `settings.out` together, at the end.
 
-    Raises `DemoError` (a RuntimeError) for packages that are missing, and for a folder that cannot be written, before any work is done.
+    Raises `DemoError` (a RuntimeError) for packages that are missing and a folder that cannot be written, before any work.
     """
     missing = [package for module, package in NEEDS.items() if importlib.util.find_spec(module) is None]
     if missing:
@@ -71,9 +72,8 @@ def run(settings: Settings) -> Result:
 
 
 def _run(settings: Settings, folder: Path, begin: float) -> Result:
-    from symgraph.viz import draw
-
-    from . import data, model as models, report, training
+    from . import data, report, training
+    from . import model as models
 
     digits = data.load(settings.seed)
     started = time.perf_counter()
@@ -82,15 +82,14 @@ def _run(settings: Settings, folder: Path, begin: float) -> Result:
     predict = models.predictor(model, digits.mean, digits.scale)
     compile_seconds = time.perf_counter() - started
 
+    pictures(model, folder)
     step.export(folder / "train_step.py")
     history = training.train(step, predict, digits, settings.seed, settings.epochs)
     proof = training.prove(folder, step, digits, settings.seed, settings.epochs)
     predict.export(folder / "predict.py")
-    draw(model.loss, folder / "forward.svg")
-    draw([model.loss, *gradients(model)], folder / "backward.svg")
     accuracy = training.accuracy(predict, digits.test)
     report.loss_curve(history, folder / "loss.svg")
-    files = (*sorted(p.name for p in folder.iterdir() if p.suffix != ".html"), "report.html")
+    files = tuple(name for name in FILES if (folder / name).exists() or name == "report.html")
     result = Result(
         settings, digits, model, step, predict, compile_seconds, history, accuracy, proof, files, time.perf_counter() - begin
     )  # fmt: skip
@@ -98,11 +97,16 @@ def _run(settings: Settings, folder: Path, begin: float) -> Result:
     return result
 
 
-def gradients(model: Model) -> list[Any]:
-    """The gradient of the loss with respect to every parameter: the same nodes that the training step uses."""
+def pictures(model: Model, folder: Path) -> None:
+    """The graph of the loss, and the graph of the loss with its gradients: the nodes that the training step uses."""
     import symgraph as sg
+    from symgraph.viz import draw
 
-    return list(sg.grad(model.loss, model.parameters))
+    try:
+        draw(model.loss, folder / "forward.svg")
+        draw([model.loss, *sg.grad(model.loss, model.parameters)], folder / "backward.svg")
+    except sg.SymgraphError as error:
+        raise DemoError(f"the graph cannot be drawn: {str(error).partition(' The graph is in ')[0]}") from error
 
 
 @contextmanager
@@ -149,16 +153,16 @@ def summary(result: Result) -> str:
   Model      {s.model} {shape}, {count:,} parameters, softmax cross-entropy, Adam
   Compiled   {result.compile_seconds * 1e3:.0f} ms from formula to NumPy source, gradients included
   Trained    {len(h.losses):,} steps, {s.epochs} epochs in {h.seconds:.1f} s; running loss {h.losses[-1]:.3f}, {validation}
-  Proved     without symgraph, with {' and '.join(p.packages)} alone: {same}
+  Proved     without symgraph, with {" and ".join(p.packages)} alone: {same}
   Accuracy   {result.accuracy:.2%} on the {len(d.test)} test images
 
-  Written    {out / 'report.html'}: all of it on one page
+  Written    {out / "report.html"}: all of it on one page
 {listed}
   Total      {result.seconds:.1f} s
 
-  Next       open {out / 'report.html'} in a browser
-             read {out / 'train_step.py'}: what symgraph wrote, with the lines of model.py it came from
-             cd {out} && python -c "import predict, numpy as np; print(predict.predict(np.zeros((1, 64), 'f4')))"
+  Next       open {out / "report.html"} in a browser
+             read {out / "train_step.py"}: what symgraph wrote, with the lines of model.py it came from
+             cd {shlex.quote(str(out))} && python -c "import predict; print(predict.predict([[8.0] * 64]))"
 """
 
 

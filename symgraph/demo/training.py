@@ -82,10 +82,14 @@ def prove(folder: Path, step: sg.Function, digits: Digits, seed: int, epochs: in
 
     `folder` holds the exported step with the initial parameters. Raises `RuntimeError` when the subprocess fails.
     """
-    data = dict(pixels=digits.train.pixels, labels=digits.train.labels, mean=digits.mean, scale=digits.scale)
+    data: dict[str, Any] = dict(
+        pixels=digits.train.pixels, labels=digits.train.labels, mean=digits.mean, scale=digits.scale
+    )
     np.savez(folder / "run.npz", seed=seed, epochs=epochs, **data)
     home = str(Path(np.__file__).resolve().parents[1])
-    threads = dict.fromkeys(["OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"], "1")
+    threads = dict.fromkeys(
+        ["OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"], "1"
+    )
     begin = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-I", str(Path(replay.__file__).resolve()), str(folder.resolve()), home],

@@ -360,7 +360,14 @@ def times(ct: Tensor, p: Tensor | float, select: Mask, mask: Mask) -> Tensor:
         chosen = ct if select is None else F.where(select, ct, 0)
         return chosen if p == 1 else -chosen
     within = select if is_bounded(p) else mask
+    if within is None and isinstance(p, Tensor) and _is_unit_seed(ct, p):
+        return p
     return ct * p if within is None else F.masked_multiply(within, ct, p)
+
+
+def _is_unit_seed(ct: Tensor, p: Tensor) -> bool:
+    """Whether `ct` is the number 1, the seed of a scalar's gradient, and multiplying by it changes nothing."""
+    return isinstance(ct.op, Constant) and ct.op.number == 1 and ct.dtype == p.dtype and not p.aval.weak
 
 
 def mask_of(t: Tensor, depth: int = 4) -> Mask:

@@ -58,6 +58,8 @@ def to_graphviz(outputs: Any, *, optimize: bool = False, legend: bool = True) ->
     graph.attr("edge", color="#5d6875", arrowsize="0.6", penwidth="1.0")
     levels = {node.key: node.order for node in shown.nodes}
     single = len(shown.orders) == 1
+    if not single and not large:
+        graph.node("top", label="", shape="point", width="0", height="0", style="invis")
     for order in shown.orders:
         nodes = [node for node in shown.nodes if node.order == order]
         if single:
@@ -66,6 +68,9 @@ def to_graphviz(outputs: Any, *, optimize: bool = False, legend: bool = True) ->
         with graph.subgraph(name=f"cluster_{order}") as column:
             column.attr(**_column(order))
             _add_nodes(column, nodes)
+    if not single and not large:  # a walk from the top meets the columns in their order, which keeps forward on the left
+        for node in sorted(shown.nodes, key=lambda n: n.order):
+            graph.edge("top", node.key, style="invis", weight="0")
     level_pairs = _heights(shown, levels) if len(shown.nodes) <= ALIGNED else []
     for forward, adjoint in level_pairs:
         with graph.subgraph() as row:

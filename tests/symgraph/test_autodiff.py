@@ -18,7 +18,7 @@ def value(node, **given):
 
 
 x1, x2 = symbol("x1"), symbol("x2")
-x, y, v = symbol("x", 3), symbol("y", 3), symbol("v", 3)
+x, y, v, w = (symbol(n, 3) for n in "xyvw")
 A = symbol("A", (3, 3))
 
 
@@ -26,7 +26,7 @@ A = symbol("A", (3, 3))
 
 
 def test_reverse_accumulation():
-    d1, d2 = sg.grad(x1 * x2 + sg.sin(x1), (x1, x2))
+    d1, d2 = sg.simplify(sg.grad(x1 * x2 + sg.sin(x1), (x1, x2)))
     assert d1 is x2 + sg.cos(x1)
     assert d2 is x1
 
@@ -41,8 +41,8 @@ def test_forward_accumulation():
 
 def test_a_derivative_is_a_node_of_the_same_graph():
     e = sg.exp(x1)
-    assert sg.grad(e, x1) is e
-    assert sg.grad(sg.grad(sg.sin(x1), x1), x1) is -sg.sin(x1)
+    assert sg.simplify(sg.grad(e, x1)) is e
+    assert sg.simplify(sg.grad(sg.grad(sg.sin(x1), x1), x1)) is -sg.sin(x1)
 
 
 # Nestings ------------------------------------------------------------------------------------------------------------
@@ -63,7 +63,7 @@ def test_results_have_the_nesting_of_the_variables(nest):
     da, db = sg.grad(f, [x, y])
     expected = nest(da, db)
     assert type(sg.grad(f, nest(x, y))) is type(expected)
-    assert sg.grad(f, nest(x, y)) == expected if False else _same(sg.grad(f, nest(x, y)), expected)
+    assert _same(sg.grad(f, nest(x, y)), expected)
     assert _same(sg.vjp(f, nest(x, y), 1.0), expected)
     assert _same(sg.value_and_grad(f, nest(x, y)), (f, expected))
     assert sg.jvp(f, nest(x, y), nest(x, y)).shape == ()
@@ -102,7 +102,9 @@ def test_jacobians_nest_outputs_outside_and_variables_inside():
 
 
 def test_an_unreached_variable_is_named():
-    with pytest.raises(sg.GradientError, match=r"does not depend on y \(3,\) float64 .made at test_autodiff.py:\d+.*zero"):
+    with pytest.raises(
+        sg.GradientError, match=r"does not depend on y \(3,\) float64 .made at test_autodiff.py:\d+.*zero"
+    ):
         sg.grad(sg.sum(x), [x, y])
     with pytest.raises(sg.GradientError, match="does not depend on y"):
         sg.vjp(sg.sin(x), y, v)
@@ -181,11 +183,11 @@ def test_an_intermediate_node_is_a_frozen_leaf():
     """log(1 + e) with e = exp(x): with respect to e it is 1 / (1 + e), whatever e is made of."""
     e = sg.exp(x1)
     f = sg.log(1 + e)
-    assert sg.grad(f, e) is 1 / (1 + e)
-    assert sg.grad(f, x1) is sg.sigmoid(x1)
-    assert sg.jvp(f, e, 1.0) is not None
+    assert sg.sigmoid(x1) not in set(toposort([sg.grad(f, e)]))
+    assert sg.sigmoid(x1) not in set(toposort([sg.jvp(f, e, 1.0)]))
+    assert sg.simplify(sg.grad(f, x1)) is sg.sigmoid(x1)
     s = 1 + e
-    assert sg.grad(sg.log(s), s) is 1 / s
+    np.testing.assert_allclose(value(sg.grad(sg.log(s), s), x1=1.3), 1 / (1 + np.exp(1.3)))
     np.testing.assert_allclose(value(sg.grad(f, e), x1=1.3), 1 / (1 + np.exp(1.3)))
 
 
@@ -199,12 +201,16 @@ def test_a_variable_and_an_intermediate_node_of_it():
     np.testing.assert_allclose(value(dx, x=n), np.cos(n * n) * n * 2 * n + np.sin(n * n))
 
 
-def test_forward_mode_stops_at_a_moved_node():
-    """The tangent of an intermediate variable is its seed; x then moves f only beside it."""
+def test_a_variable_that_depends_on_another_moves_with_it_in_both_modes():
+    """Forward mode is the transpose of reverse mode also when one variable is made from the other."""
     h = x * x
     f = h * x
-    n = RNG.normal(size=3)
-    np.testing.assert_allclose(value(sg.jvp(f, [x, h], [v, np.zeros(3)]), x=n, v=np.ones(3)), n * n)
+    n, dx, dh = RNG.normal(size=(3, 3))
+    moved = value(sg.jvp(f, [x, h], [v, w]), x=n, v=dx, w=dh)
+    np.testing.assert_allclose(moved, n * (dh + 2 * n * dx) + n * n * dx)
+    gx, gh = sg.vjp(f, [x, h], v)
+    np.testing.assert_allclose(value(gx, x=n, v=dx), 3 * n * n * dx)
+    np.testing.assert_allclose(value(gh, x=n, v=dx), n * dx)
     np.testing.assert_allclose(value(sg.jvp(f, h, v), x=n, v=np.ones(3)), n)
 
 
@@ -323,7 +329,9 @@ def test_the_sixth_derivative_agrees_with_sympy():
     for order in range(1, 7):
         f, forward, expected = sg.grad(f, x1), sg.jvp(forward, x1, 1.0), sympy.diff(expected, s)
         exact = [float(expected.evalf(30, subs={s: p})) for p in points]
-        np.testing.assert_allclose([value(f, x1=p) for p in points], exact, rtol=1e-9, atol=1e-9, err_msg=f"order {order}")
+        np.testing.assert_allclose(
+            [value(f, x1=p) for p in points], exact, rtol=1e-9, atol=1e-9, err_msg=f"order {order}"
+        )
         np.testing.assert_allclose([value(forward, x1=p) for p in points], exact, rtol=1e-9, atol=1e-9)
     compiled = sg.function([x1], f)
     np.testing.assert_allclose([compiled(p) for p in points], exact, rtol=1e-9, atol=1e-9)
@@ -339,7 +347,9 @@ def test_mixed_partial_derivatives_commute():
 
 
 def wide_nodes(outputs):
-    return [n for n in toposort(outputs) if not isinstance(n.aval, tuple) and n.dtype in ("float64", "complex128", "int32")]
+    return [
+        n for n in toposort(outputs) if not isinstance(n.aval, tuple) and n.dtype in ("float64", "complex128", "int32")
+    ]
 
 
 @pytest.mark.parametrize("order", [1, 2])
@@ -348,7 +358,9 @@ def test_single_precision_stays_single_precision(order):
     k = symbol("k", ("batch",), "int64")
     h = sg.softplus(X @ W + b) * 0.5 + sg.sqrt(1 + sg.square(X @ W)) / 3 + sg.gelu(X @ W) + sg.relu(X @ W) ** 2
     logp = sg.log_softmax(h, axis=1)
-    loss = -sg.take_along_axis(logp, k[:, None], axis=1).mean() + 0.01 * F.norm(W) ** 2 + sg.var(h) + sg.logsumexp(h) / 2
+    loss = (
+        -sg.take_along_axis(logp, k[:, None], axis=1).mean() + 0.01 * F.norm(W) ** 2 + sg.var(h) + sg.logsumexp(h) / 2
+    )
     wrt = [X, W, b]
     outputs = [loss]
     for _ in range(order):

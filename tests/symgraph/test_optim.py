@@ -110,7 +110,7 @@ def test_refusals() -> None:
         optim.sgd(x, g)
     with pytest.raises(CompileError, match="given twice"):
         optim.sgd([w, w], [g, g])
-    with pytest.raises(CompileError, match="1 gradients for 2 parameters"):
+    with pytest.raises(CompileError, match="1 gradients are given for 2 parameters"):
         optim.sgd([w, parameter(1.0, "u")], [g])
     with pytest.raises(CompileError, match="must be a tensor"):
         optim.sgd(w, 1.0)
