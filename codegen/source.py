@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -127,8 +128,8 @@ class _Emitter:
             raise CompileError(f"{node.op!r} is neither an input nor a parameter")
         elif isinstance(node.op, Item):
             return  # named by the statement of its parent
-        elif isinstance(node.op, Cast) and node not in self.reserved and node not in self.outputs:
-            return  # written when something needs the other dtype; promotion often does it
+        elif isinstance(node.op, Cast | BroadcastTo) and node not in self.reserved and node not in self.outputs:
+            return  # written when something needs it: NumPy often casts and broadcasts by itself
         elif isinstance(node.op, Primitive):
             self._primitive(node, node.op)
         else:
@@ -167,10 +168,15 @@ class _Emitter:
             dtype = None if node.dtype == FLOAT64 or node.dtype.kind not in "fc" else node.dtype
             if op.like.__name__ == op.name:
                 return Code(
-                    str(code.call(f"np.{op.name}", *(xs[::-1] if node.flipped else xs), dtype=dtype)), aval=node.aval
+                    str(code.call(f"np.{op.name}", *self._in_user_order(node, xs), dtype=dtype)), aval=node.aval
                 )
-        made = op.numpy(*(xs[::-1] if node.flipped else xs))
+        made = op.numpy(*self._in_user_order(node, xs))
         return Code(str(made), made.prec, node.aval, made.literal or (node.aval.weak and all(x.literal for x in xs)))
+
+    def _in_user_order(self, node: Tensor, xs: list[Code]) -> list[Code]:
+        """The operands as the user wrote them; where nobody wrote them, a factor that is a number comes first."""
+        number_last = not node.leafy and getattr(node.op, "name", "") == "multiply" and xs[1].literal
+        return xs[::-1] if node.flipped or number_last else xs
 
     def _several(self, node: Tensor, op: Primitive) -> None:
         """An op with several outputs: `q, r = ...`, with `_` for those nobody reads."""
@@ -225,9 +231,10 @@ class _Emitter:
             bare = [self._bare(x) for x in node.inputs]
             if self._promotes_alike(node, op, [t for _, t in bare]):
                 return [text for text, _ in bare]
-        if op.literals:
-            return [self._bare(x)[0] if isinstance(x.op, Constant) else self._strong(x) for x in node.inputs]
-        return [self._strong(x) for x in node.inputs]
+        return [
+            self._assigned(x) if i in op.assigned else self._number_or_strong(x) if i in op.literals else self._strong(x)
+            for i, x in enumerate(node.inputs)
+        ]
 
     def _bare(self, x: Tensor) -> tuple[Code, DType | type]:
         """A value as shortly as possible, and what NumPy's promotion will see."""
@@ -256,6 +263,15 @@ class _Emitter:
         except DTypeError:
             return False
         return list(found) == wanted
+
+    def _assigned(self, x: Tensor) -> Code:
+        """A value that is written into an array, which casts and broadcasts it."""
+        while isinstance(x.op, BroadcastTo) and x not in self.reserved:
+            x = x.inputs[0]
+        return self._number_or_strong(x)
+
+    def _number_or_strong(self, x: Tensor) -> Code:
+        return self._bare(x)[0] if isinstance(x.op, Constant) else self._strong(x)
 
     def _strong(self, x: Tensor) -> Code:
         """A value whose dtype must be its own, whatever it meets."""
@@ -368,7 +384,7 @@ class _Emitter:
 
     def _assemble(self, arguments: list[str]) -> Source:
         program = self.program
-        lines = [f"def {program.name}({', '.join(arguments)}):", f'    """{self._signature(arguments)}"""']
+        lines = [f"def {program.name}({', '.join(arguments)}):", *_docstring(*self._signature(arguments))]
         found: dict[int, Tensor] = {}
         body = _dim_lines(program, self.code, self.dims, self.body_lines) + self.body_lines
         assigned = [str(self.code[p]) for p, _ in program.updates if self._is_rebound(str(self.code[p]))]
@@ -412,15 +428,14 @@ class _Emitter:
             for text, _ in self.body_lines
         )
 
-    def _signature(self, arguments: list[str]) -> str:
+    def _signature(self, arguments: list[str]) -> tuple[str, str]:
         takes = ", ".join(f"{n} {_type(x)}" for n, x in zip(arguments, self.program.inputs, strict=True))
         gives = ", ".join(_type(y) for y in self.program.outputs)
         reads = [n for n, p in self.parameters.items() if p not in {u for u, _ in self.program.updates}]
         writes = [str(self.code[p]) for p, _ in self.program.updates]
-        text = f"{takes or 'nothing'} -> {gives or 'nothing'}"
-        if reads:
-            text += f"; reads {', '.join(reads)}"
-        return _escaped(text + (f"; updates {', '.join(writes)}" if writes else "") + ".")
+        effects = [f"reads {', '.join(reads)}"] if reads else []
+        effects += [f"updates {', '.join(writes)}"] if writes else []
+        return _escaped(f"{takes or 'nothing'} -> {gives or 'nothing'}"), _escaped("; ".join(effects))
 
 
 class _Shared:
@@ -468,6 +483,16 @@ class _Shared:
 def _escaped(text: str) -> str:
     """`text` for a docstring or a comment, with escapes for what could end it: quotes, backslashes, line breaks."""
     return "".join(c if c.isprintable() and c not in '"\\' else json.dumps(c)[1:-1] for c in text)
+
+
+def _docstring(types: str, effects: str) -> list[str]:
+    """What the function takes and gives, on one line if it fits."""
+    text = f"{types}; {effects}." if effects else f"{types}."
+    if len(text) <= WIDTH:
+        return [f'    """{text}"""']
+    more = [""] + textwrap.wrap(f"{effects[0].upper()}{effects[1:]}.", WIDTH) if effects else []
+    first, *rest = textwrap.wrap(f"{types}.", WIDTH)
+    return [f'    """{first}', *[f"    {line}" if line else "" for line in [*rest, *more]], '    """']
 
 
 def _rows(value: np.ndarray[Any, Any]) -> str:

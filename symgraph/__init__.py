@@ -41,4 +41,6 @@ from .hazards import Hazard, hazards
 from .interpreter import interpret
 from .operators import named
 from .rewrite import simplify, stabilize
-from . import linalg, random, special
+from . import linalg, optim, random, special
+from .printing import to_text
+from .viz import draw, to_graphviz, to_networkx

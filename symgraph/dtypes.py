@@ -18,7 +18,8 @@ DType = np.dtype[Any]
 BOOL = np.dtype(np.bool_)
 INT64 = np.dtype(np.int64)
 FLOAT64 = np.dtype(np.float64)
-SUPPORTED = frozenset(np.dtype(c) for c in "?bhilqBHILQefdFD")
+SUPPORTED = {np.dtype(c): np.dtype(c) for c in "?bhilqBHILQefdFD"}
+"""The supported dtypes, each with the one object that NumPy's own arrays carry, so that `is` compares them."""
 
 _WEAK: dict[str, type] = {"b": bool, "i": int, "u": int, "f": float, "c": complex}
 
@@ -29,13 +30,13 @@ def as_dtype(dtype: Any) -> DType:
         made = np.dtype(dtype)
     except TypeError as error:
         raise DTypeError(f"{dtype!r} is not a dtype; use one such as 'float64', 'float32', 'int64' or bool") from error
-    made = made.newbyteorder("=")
-    if made not in SUPPORTED:
+    found = SUPPORTED.get(made.newbyteorder("="))
+    if found is None:
         raise DTypeError(
             f"dtype {made} is not supported: tensors hold bool, integers, float16/32/64 and complex64/128. "
             "Convert the values with .astype(float) or encode them as integers first"
         )
-    return made
+    return found
 
 
 def is_float(dtype: DType) -> bool:

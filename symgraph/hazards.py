@@ -11,6 +11,7 @@ from .ops.elementwise import divide, power
 from .provenance import Location, format_location
 from .pytree import flatten
 from .rewrite import stabilize_nodes
+from .rewrite.signs import is_positive
 
 
 @dataclass(frozen=True)
@@ -41,18 +42,23 @@ def hazards(outputs: Any) -> list[Hazard]:
     leaves, _ = flatten(outputs)
     found = []
     for node in toposort(stabilize_nodes([as_tensor(leaf) for leaf in leaves])):
-        if isinstance(node.op, Primitive) and node.op.hazard and node.leafy and not _harmless(node):
+        if isinstance(node.op, Primitive) and node.op.hazard and node.leafy and not is_harmless(node):
             found.append(Hazard(node, node.op.hazard, node.where))
     return found
 
 
-def _harmless(node: Tensor) -> bool:
-    """Whether the operand that would be singular is a number that is not."""
-    other = node.inputs[-1].op
-    if not isinstance(other, Constant):
+SINGULAR_AT_ZERO = {"divide": 1, "reciprocal": 0, "sqrt": 0, "cbrt": 0, "log": 0, "log2": 0, "log10": 0, "power": 0, "xlogy": 1}
+"""The operand of an op whose derivative is infinite or undefined where that operand is 0."""
+
+
+def is_harmless(node: Tensor) -> bool:
+    """Whether the operand on which the hazard rests is known to stay away from the singular point."""
+    operand = SINGULAR_AT_ZERO.get(node.op.name)
+    if operand is None:
         return False
-    if node.op is divide:
-        return bool((other.value != 0).all())
-    if node.op is power:
-        return bool((other.value >= 1).all() or ((other.value >= 0) & (other.value % 1 == 0)).all())
-    return False
+    if is_positive(node.inputs[operand]):
+        return True
+    if node.op is power and isinstance(node.inputs[1].op, Constant):
+        n = node.inputs[1].op.value
+        return bool(((n >= 1) | (n == 0)).all())
+    return node.op is divide and isinstance(node.inputs[1].op, Constant) and bool((node.inputs[1].op.value != 0).all())

@@ -98,8 +98,10 @@ class Primitive(Op):
     inplace: bool = False
     """Whether the result may be written over an operand of the same type."""
 
-    literals: bool = False
-    """Whether an operand that is a number may be written as one: the source itself sees to the dtype."""
+    literals: tuple[int, ...] = ()
+    """The operands that may be written as plain numbers: the source itself sees to their dtype."""
+    assigned: tuple[int, ...] = ()
+    """The operands that are written into an array, which casts and broadcasts them."""
 
     def as_einsum(self, *xs: Tensor) -> Any:
         """The op as a contraction of its operands, or None."""

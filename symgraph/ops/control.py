@@ -53,13 +53,17 @@ class Cond(Primitive):
     true: Body
     false: Body
     name = "cond"
-    is_view = True  # a branch may return its operand
     bodies = ("true", "false")
 
     def __post_init__(self) -> None:
         inside = [node.op for body in (self.true, self.false) for node in toposort(body.outputs)]
         hazards = [op.hazard for op in inside if isinstance(op, Primitive) and op.hazard]
         object.__setattr__(self, "hazard", f"in a branch, {hazards[0]}" if hazards else None)
+
+    @property
+    def is_view(self) -> bool:
+        """Whether a branch may return its operand, or a view of one."""
+        return any(_may_be_operand(y) for body in (self.true, self.false) for y in body.outputs)
 
     def infer(self, pred: ShapedArray, *xs: ShapedArray) -> Aval:
         if pred.dtype != np.bool_ or pred.shape:
@@ -132,6 +136,12 @@ class Cond(Primitive):
 
     def cost(self, y: Any, *xs: ShapedArray) -> Any:
         return dims.maximum(_body_cost(self.true), _body_cost(self.false))
+
+
+def _may_be_operand(y: Tensor) -> bool:
+    while isinstance(y.op, Primitive) and y.op.is_view and len(y.inputs) == 1:
+        y = y.inputs[0]
+    return isinstance(y.op, Bound | Item) or (isinstance(y.op, Primitive) and y.op.is_view)
 
 
 def _same_type(a: ShapedArray, b: ShapedArray, first: str, second: str) -> ShapedArray:

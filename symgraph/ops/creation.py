@@ -37,7 +37,7 @@ class Full(Linear):
 
     shape: Shape
     name = "full"
-    literals = True
+    literals = (0,)
 
     def infer(self, value: ShapedArray) -> ShapedArray:
         if value.shape:

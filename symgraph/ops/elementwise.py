@@ -285,7 +285,7 @@ class Cast(Linear):
 
     dtype: DType
     name = "cast"
-    literals = True
+    literals = (0,)
     inplace = False
 
     def infer(self, x: ShapedArray) -> ShapedArray:

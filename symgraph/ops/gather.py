@@ -78,7 +78,7 @@ class ScatterAdd(Linear):
     shape: Shape
     unique: int
     name = "scatter_add"
-    literals = True
+    assigned = (0,)
 
     def infer(self, v: ShapedArray, *indices: ShapedArray) -> ShapedArray:
         require_shape(v.shape, gathered(self.shape, self.axes, index_shape(indices)))
@@ -114,7 +114,7 @@ class ScatterSet(Linear):
     axes: tuple[int, ...]
     unique: int
     name = "scatter_set"
-    literals = True
+    assigned = (1,)
     linear = 2
 
     def infer(self, x: ShapedArray, v: ShapedArray, *indices: ShapedArray) -> ShapedArray:
@@ -168,11 +168,27 @@ def all_different(indices: Sequence[Tensor], sizes: Sequence[Size]) -> bool:
     """Whether it is certain that indices along axes of these sizes name no place twice."""
     if not any(i.ndim for i in indices):
         return True
+    shape = index_shape([i.aval for i in indices])
+    varying = {a - len(shape) for a, n in enumerate(shape) if not (isinstance(n, int) and n == 1)}
+    if varying <= {_counted_axis(i) for i in indices}:
+        return True
     values = [i.op.value for i in indices if isinstance(i.op, Constant)]
     if len(values) < len(indices) or not all(isinstance(n, int) for n in sizes):
         return False
     places = np.stack(np.broadcast_arrays(*[v % n for v, n in zip(values, sizes)]), -1).reshape(-1, len(values))
     return len(np.unique(places, axis=0)) == len(places)
+
+
+def _counted_axis(index: Tensor) -> int | None:
+    """The axis, from the end, along which `index` counts 0, 1, 2, ... while it is the same along the others; or None."""
+    varying = [a - index.ndim for a, n in enumerate(index.shape) if not (isinstance(n, int) and n == 1)]
+    while index.op.name in ("reshape", "cast", "broadcast_to"):
+        if index.op.name == "broadcast_to":
+            inner = index.inputs[0]
+            varying = [a - inner.ndim for a, n in enumerate(inner.shape) if not (isinstance(n, int) and n == 1)]
+        index = index.inputs[0]
+    counts = index.op.name == "arange" and index.ndim == 1
+    return varying[0] if counts and len(varying) == 1 else None
 
 
 def position(axes: Sequence[int]) -> int:

@@ -65,7 +65,7 @@ class Unslice(Linear):
     items: Items
     shape: Shape
     name = "unslice"
-    literals = True
+    assigned = (0,)
 
     def infer(self, x: ShapedArray) -> ShapedArray:
         require_shape(x.shape, sliced(self.shape, self.items))
@@ -94,7 +94,7 @@ class SliceSet(Linear):
 
     items: Items
     name = "slice_set"
-    literals = True
+    assigned = (1,)
     linear = 2
 
     def infer(self, x: ShapedArray, v: ShapedArray) -> ShapedArray:

@@ -69,7 +69,7 @@ softplus = elementwise("softplus", lambda y, x: [sigmoid(x)], like=np.exp, sourc
 relu     = elementwise("relu",     lambda y, x: [1], like=np.positive, source=_relu, selects=lambda y, x: [x > 0], nonnegative=True, bounded=_all)  # 0 at 0
 
 # x log y and its like: 0 where x = 0, whatever y is
-xlogy    = elementwise("xlogy",    lambda z, x, y: [log(y), _ratio(x, y)], like=np.true_divide, source=_xlogy, hazard="y = 0", flops=24)
+xlogy    = elementwise("xlogy",    lambda z, x, y: [log(y) + 1, None] if x is y else [log(y), _ratio(x, y)], like=np.true_divide, source=_xlogy, hazard="y = 0", flops=24)
 xlog1py  = elementwise("xlog1py",  lambda z, x, y: [log1p(y), _ratio(x, 1 + y)], like=np.true_divide, source=_xlog1py, hazard="y = -1", flops=24)
 entr     = elementwise("entr",     lambda y, x: [-log(x) - 1], like=np.exp, source=_scipy("entr"), hazard="x = 0", flops=24)
 

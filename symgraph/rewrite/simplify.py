@@ -159,8 +159,8 @@ def _same(node: Tensor, x: Tensor) -> Tensor | None:
 
 
 def _merge_factors(x: Tensor, c: Tensor, d: Tensor) -> Tensor | None:
-    """(x * c) * d = x * (c * d)."""
-    return x * (c * d) if not _is_scalar(x) and _finite(c, d) else None
+    """(x * c) * d = (c * d) * x."""
+    return (c * d) * x if not _is_scalar(x) and _finite(c, d) else None
 
 
 def _finite(*nodes: Tensor) -> bool:
@@ -187,11 +187,13 @@ def _power_of_number(x: Tensor, c: Tensor) -> Tensor | None:
 
 
 def _masked_by_one(node: Tensor) -> Tensor | None:
-    """`where(mask, a * 1, 0)` is `where(mask, a, 0)`, and a mask known to hold everywhere is none."""
+    """`where(mask, a * 1, 0)` is `where(mask, a, 0)`; a mask applied twice is applied once; one that always holds, never."""
     mask, a, b = node.inputs
     for p, q in ((a, b), (b, a)):
-        if _is_scalar(q) and q.op.value == 1 and p.ndim == node.ndim:  # type: ignore[attr-defined]
-            return where(mask, p, 0)
+        if _is_scalar(q) and abs(q.op.number) == 1 and p.ndim == node.ndim:  # type: ignore[attr-defined]
+            return where(mask, p if q.op.number == 1 else -p, 0)  # type: ignore[attr-defined]
+        if isinstance(q.op, Where) and q.inputs[0] is mask and _is_scalar(q.inputs[2]) and not q.inputs[2].op.number:  # type: ignore[attr-defined]
+            return masked_multiply(mask, p, q.inputs[1])
     if isinstance(mask.op, Constant) and mask.op.value.all():
         return _same(node, a * b)
     return None
@@ -258,6 +260,8 @@ SIMPLIFY = CANONICALIZE + RuleSet(
     rule(x * (1 / z), lambda x, z: x / z),
     rule(x * F.reciprocal(z), lambda x, z: x / z),
     rule((x * c) * d, _merge_factors),
+    rule(x + x, lambda x: 2 * x if x.dtype != np.bool_ else None, tag="exact"),
+    rule((x + y) + y, lambda x, y: x + 2 * y if x.dtype != np.bool_ else None),
     # signs travel outwards, where they meet and vanish
     rule(x * (-y), lambda x, y: -(x * y), tag="exact"),
     rule(x / (-y), lambda x, y: -(x / y), tag="exact"),

@@ -6,11 +6,11 @@ Each rule replaces a formula that overflows or cancels by the function a numeric
 from __future__ import annotations
 
 from ..core import Constant, Tensor
-from ..ops.base import Primitive
 from ..ops.late import F
 from ..ops.reduce import Max, Norm, Sum
 from ..ops.softmax import LogSoftmax, LogSumExp, Softmax
 from .pattern import RuleSet, rule, some, wildcards
+from .signs import is_nonnegative
 
 x, y = wildcards("x y")
 exp, log, log1p, sigmoid = F.exp, F.log, F.log1p, F.sigmoid
@@ -47,15 +47,6 @@ def _log_of_quotient(x: Tensor, y: Tensor) -> Tensor | None:
     if isinstance(x.op, Constant) and isinstance(y.op, Constant):
         return None
     return log(x) - log(y) if is_nonnegative(x) and is_nonnegative(y) else None
-
-
-def is_nonnegative(node: Tensor, depth: int = 8) -> bool:
-    """Whether `node` can be shown never to be negative by a short look at how it is made."""
-    if isinstance(node.op, Constant):
-        return bool((node.op.value >= 0).all()) if node.dtype.kind in "fiub" else False
-    if depth == 0 or not isinstance(node.op, Primitive) or node.dtype.kind in "ci":  # ints wrap around
-        return False
-    return node.op.nonnegative(*[is_nonnegative(i, depth - 1) for i in node.inputs])
 
 
 def _square_of_norm(x: Tensor, n: Tensor) -> Tensor:

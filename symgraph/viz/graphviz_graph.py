@@ -8,6 +8,8 @@ do not take part in the ranking, which keeps large graphs fast and small ones fr
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from .model import KINDS, Edge, Node, Picture, picture
@@ -23,7 +25,7 @@ STYLES: dict[str, dict[str, str]] = {
     "op":        {"shape": "box",      "style": "rounded,filled", "fillcolor": "#ffffff", "color": "#7d8896"},
     "output":    {"shape": "box",      "style": "filled",         "fillcolor": "#ffffff", "color": "#2b3442", "peripheries": "2"},
     "adjoint":   {"shape": "box",      "style": "filled",         "fillcolor": "#fdf0e0", "color": "#c2762b"},
-    "gradient":  {"shape": "hexagon",  "style": "filled",         "fillcolor": "#fbdfbd", "color": "#b5651d", "margin": "0.02,0.03"},
+    "gradient":  {"shape": "hexagon",  "style": "filled",         "fillcolor": "#fbdfbd", "color": "#b5651d", "margin": "0,0.02"},
     "update":    {"shape": "cylinder", "style": "filled,dashed",  "fillcolor": "#e4f3e6", "color": "#4f9460"},
 }
 # fmt: on
@@ -40,6 +42,21 @@ ALIGNED = 2000
 LOWEST = 20
 """At most this many nodes at the bottom hold the legend below them."""
 
+
+@dataclass(frozen=True)
+class Start:
+    """Where the search for a layout starts: columns in order or reversed, held by an unseen node above or not.
+
+    Left and right are alike to Graphviz. Where it begins decides which column comes to stand on the left.
+    """
+
+    weight: str | None
+    in_order: bool = True
+
+
+STARTS = (Start("0"), Start(None), Start(None, in_order=False), Start("10"), Start("10", in_order=False))
+"""The first puts forward on the left in most graphs; `draw` looks, and tries the others where it does not."""
+
 COLUMNS = {0: "forward", 1: "backward"}
 
 
@@ -49,37 +66,40 @@ def to_graphviz(outputs: Any, *, optimize: bool = False, legend: bool = True) ->
     The graph is drawn as it was written; `optimize=True` draws it as rewriting leaves it. Every label is plain text: no name
     is ever read as markup. The same model gives the same DOT text.
     """
-    graphviz = _package()
-    shown = picture(outputs, optimize)
+    return digraph(picture(outputs, optimize), legend)
+
+
+def digraph(shown: Picture, legend: bool = True, start: Start = STARTS[0]) -> Any:
+    """The picture in DOT, laid out from one of the `STARTS`."""
+    graph = _package().Digraph("symgraph")
     large = len(shown.nodes) > LARGE
-    graph = graphviz.Digraph("symgraph")
     graph.attr("graph", **_layout(large))
     graph.attr("node", fontname=FONT, fontsize="11", fontcolor=INK, margin="0.12,0.06", height="0.3", penwidth="1.1")
     graph.attr("edge", color="#5d6875", arrowsize="0.6", penwidth="1.0")
     levels = {node.key: node.order for node in shown.nodes}
-    single = len(shown.orders) == 1
-    if not single and not large:
+    columns = shown.orders if start.in_order else shown.orders[::-1]
+    guided = len(columns) > 1 and not large and start.weight is not None
+    if guided:
         graph.node("top", label="", shape="point", width="0", height="0", style="invis")
-    for order in shown.orders:
+    for order in columns:
         nodes = [node for node in shown.nodes if node.order == order]
-        if single:
+        if len(columns) == 1:
             _add_nodes(graph, nodes)
             continue
         with graph.subgraph(name=f"cluster_{order}") as column:
             column.attr(**_column(order))
             _add_nodes(column, nodes)
-    if not single and not large:  # a walk from the top meets the columns in their order, which keeps forward on the left
-        for node in sorted(shown.nodes, key=lambda n: n.order):
-            graph.edge("top", node.key, style="invis", weight="0")
-    level_pairs = _heights(shown, levels) if len(shown.nodes) <= ALIGNED else []
-    for forward, adjoint in level_pairs:
+    if guided:
+        for key in _highest(shown, levels):
+            graph.edge("top", key, style="invis", weight=start.weight)
+    rows = _rows(shown, levels) if len(shown.nodes) <= ALIGNED else []
+    for forward, adjoint in rows:
         with graph.subgraph() as row:
             row.attr(rank="same")
             row.node(forward)
             row.node(adjoint)
-    beside = set(level_pairs)
     for edge in shown.edges:
-        _add_edge(graph, edge, levels, edge.kind == "adjoint" and (edge.tail, edge.head) in beside)
+        _add_edge(graph, edge, levels)
     if legend:
         _add_legend(graph, shown, levels)
     return graph
@@ -114,7 +134,9 @@ def _column(order: int) -> dict[str, str]:
 
 def _add_nodes(graph: Any, nodes: Iterable[Node]) -> None:
     for node in nodes:
-        graph.node(node.key, label=label_of(_lines(node)), tooltip=label_of([node.where or node.op]), **STYLES[node.kind])
+        graph.node(
+            node.key, label=label_of(_lines(node)), tooltip=label_of([node.where or node.op]), **STYLES[node.kind]
+        )
 
 
 def _lines(node: Node) -> list[str]:
@@ -132,11 +154,10 @@ def label_of(lines: Iterable[str]) -> Any:
     return graphviz.nohtml("\\n".join(plain))
 
 
-def _add_edge(graph: Any, edge: Edge, levels: dict[str, int], beside: bool) -> None:
+def _add_edge(graph: Any, edge: Edge, levels: dict[str, int]) -> None:
     tail, head = levels[edge.tail], levels[edge.head]
     if edge.kind == "adjoint":
-        places = {} if beside else {"constraint": "false"}  # between nodes of one height it keeps forward on the left
-        graph.edge(edge.tail, edge.head, style="dashed", color=LINK, dir="none", penwidth="1.2", **places)
+        graph.edge(edge.tail, edge.head, style="dashed", color=LINK, dir="none", penwidth="1.2", constraint="false")
     elif tail != head:
         graph.edge(edge.tail, edge.head, color=SOFT, constraint="false", penwidth="0.8")
     elif head % 2:
@@ -145,12 +166,17 @@ def _add_edge(graph: Any, edge: Edge, levels: dict[str, int], beside: bool) -> N
         graph.edge(edge.tail, edge.head)
 
 
-def _heights(shown: Picture, levels: dict[str, int]) -> list[tuple[str, str]]:
+def _rows(shown: Picture, levels: dict[str, int]) -> list[tuple[str, str]]:
     """Pairs (node, adjoint) that can stand at one height: one for each adjoint, none that would turn an edge round."""
     partner: dict[str, str] = {}
     taken: set[str] = set()
     for edge in shown.edges:
-        if edge.kind == "adjoint" and edge.head not in partner and edge.tail not in taken and abs(levels[edge.tail] - levels[edge.head]) == 1:
+        if (
+            edge.kind == "adjoint"
+            and edge.head not in partner
+            and edge.tail not in taken
+            and abs(levels[edge.tail] - levels[edge.head]) == 1
+        ):
             partner[edge.head] = edge.tail
             taken.add(edge.tail)
     while True:
@@ -166,12 +192,10 @@ def _on_cycles(shown: Picture, levels: dict[str, int], partner: dict[str, str]) 
     """The nodes on cycles of 'must stand above' once partners are one node."""
     above: dict[str, list[str]] = {partner.get(n.key, n.key): [] for n in shown.nodes}
     below: dict[str, list[str]] = {key: [] for key in above}
-    for edge in shown.edges:
-        if edge.kind == "value" and levels[edge.tail] == levels[edge.head]:
-            tail, head = (edge.head, edge.tail) if levels[edge.head] % 2 else (edge.tail, edge.head)
-            tail, head = partner.get(tail, tail), partner.get(head, head)
-            above[head].append(tail)
-            below[tail].append(head)
+    for high, low in _vertical(shown, levels):
+        high, low = partner.get(high, high), partner.get(low, low)
+        above[low].append(high)
+        below[high].append(low)
     remaining = _peeled(set(above), above, below)
     return _peeled(remaining, below, above)
 
@@ -192,14 +216,31 @@ def _peeled(nodes: set[str], before: dict[str, list[str]], after: dict[str, list
     return left
 
 
+def _vertical(shown: Picture, levels: dict[str, int]) -> list[tuple[str, str]]:
+    """The edges inside columns, from the upper node to the lower."""
+    inside = [(e.tail, e.head) for e in shown.edges if e.kind == "value" and levels[e.tail] == levels[e.head]]
+    return [(head, tail) if levels[head] % 2 else (tail, head) for tail, head in inside]
+
+
+def _highest(shown: Picture, levels: dict[str, int]) -> list[str]:
+    """The nodes at the top of their columns, column by column."""
+    lower = {low for _, low in _vertical(shown, levels)}
+    return [n.key for n in sorted(shown.nodes, key=lambda n: n.order) if n.key not in lower]
+
+
 def _add_legend(graph: Any, shown: Picture, levels: dict[str, int]) -> None:
     """One sample of every kind of node in the picture, in a row below it."""
     kinds = [kind for kind in KINDS if any(node.kind == kind for node in shown.nodes)]
     with graph.subgraph(name="cluster_legend") as box:
-        box.attr(label="legend", labeljust="l", style="rounded", color="#e3e7ec", margin="8", fontsize="10", rank="same")
+        box.attr(
+            label="legend", labeljust="l", style="rounded", color="#e3e7ec", margin="8", fontsize="10", rank="same"
+        )
         for kind in kinds:
-            box.node(f"legend_{kind}", label=label_of([KINDS[kind]]), tooltip="legend", **{**STYLES[kind], "fontsize": "9"})
-    inside = [e for e in shown.edges if e.kind == "value" and levels[e.tail] == levels[e.head]]
-    upper = {e.head if levels[e.head] % 2 else e.tail for e in inside}
+            box.node(
+                f"legend_{kind}", label=label_of([KINDS[kind]]), tooltip="legend", **{**STYLES[kind], "fontsize": "9"}
+            )
+        for left, right in pairwise(kinds):
+            box.edge(f"legend_{left}", f"legend_{right}", style="invis")
+    upper = {high for high, _ in _vertical(shown, levels)}
     for key in [node.key for node in shown.nodes if node.key not in upper][:LOWEST]:
         graph.edge(key, f"legend_{kinds[len(kinds) // 2]}", style="invis", weight="0")

@@ -8,7 +8,7 @@ of an output by itself, which is where the backward graph begins.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,8 +90,10 @@ class _Graph:
     roots: list[Tensor]
     labels: list[str]
     updates: dict[Tensor, list[Parameter]]
-    orders: dict[Tensor, int]
-    adjoints: dict[Tensor, list[Tensor]]
+    level: dict[Tensor, int]
+    """The order of derivative that each node is drawn with."""
+    links: dict[Tensor, list[Tensor]]
+    """The forward nodes whose adjoint each node is."""
     names: dict[Tensor, str]
 
 
@@ -108,7 +110,9 @@ def _graph(outputs: Any, optimize: bool) -> _Graph:
     if isinstance(outputs, Function):
         program = outputs.program
         if program is None:
-            raise SymgraphError(f"{outputs!r} was loaded without its graph; draw it where it was compiled, or read its source")
+            raise SymgraphError(
+                f"{outputs!r} was loaded without its graph; draw it where it was compiled, or read its source"
+            )
         count = len(program.outputs)
         roots = list(outputs.written)
         labels = [*_labels(program.tree, roots[:count]), *[""] * len(program.updates)]
@@ -120,16 +124,16 @@ def _graph(outputs: Any, optimize: bool) -> _Graph:
     if not roots:
         raise SymgraphError("there is nothing to draw: the outputs hold no tensor")
     order = toposort(roots)
-    orders = {node: node.order for node in order}
     names = {node: name for node in order if (name := name_of(node))}
     present = set(order)
-    adjoints = {node: [f for f in adjoint_of(node) if f in present] for node in order}
+    links = {node: [f for f in adjoint_of(node) if f in present and f is not node] for node in order}
+    level = _levels(order, links)
     if optimize:
         roots, successor = sequence(roots, (STABILIZE + SIMPLIFY,))
-        orders, adjoints, names = _carried(order, successor, orders, adjoints, names)
+        level, links, names = _carried(order, toposort(roots), successor, level, links, names)
     for parameter, i in targets:
-        updates.setdefault(roots[i], []).append(parameter)
-    return _Graph(roots, labels, updates, orders, adjoints, names)
+        updates.setdefault(roots[i], []).append(parameter)  # type: ignore[arg-type]
+    return _Graph(roots, labels, updates, level, links, names)
 
 
 def _labels(tree: Any, roots: Sequence[Tensor]) -> list[str]:
@@ -139,24 +143,62 @@ def _labels(tree: Any, roots: Sequence[Tensor]) -> list[str]:
     return ["" if label == name_of(root) else label for label, root in zip(found, roots, strict=True)]
 
 
-def _carried(order: list[Tensor], successor: Any, orders: Any, adjoints: Any, names: Any) -> tuple[Any, Any, Any]:
+def _levels(order: list[Tensor], links: dict[Tensor, list[Tensor]]) -> dict[Tensor, int]:
+    """The order of each node as written: at least that of its operands. Without an adjoint in sight all are forward."""
+    if not any(links.values()):
+        return dict.fromkeys(order, 0)
+    level: dict[Tensor, int] = {}
+    for node in order:
+        if node.inputs:
+            level[node] = max([node.order, *[level[x] for x in node.inputs]])
+        else:
+            level[node] = 0 if node.leafy or isinstance(node.op, Constant) else node.order
+    return _with_constants(order, links, level)
+
+
+def _with_constants(
+    order: list[Tensor], links: dict[Tensor, list[Tensor]], level: dict[Tensor, int]
+) -> dict[Tensor, int]:
+    """Constants belong to no order of their own: a seed stands beside its output, any other with the first of its users."""
+    users: dict[Tensor, list[int]] = {}
+    for node in order:
+        for x in node.inputs:
+            if isinstance(x.op, Constant):
+                users.setdefault(x, []).append(level[node])
+    for x in order:
+        if isinstance(x.op, Constant):
+            level[x] = 1 + min(level[f] for f in links[x]) if links[x] else min(users.get(x, [0]))
+    return level
+
+
+def _carried(
+    before: list[Tensor],
+    after: list[Tensor],
+    successor: Mapping[Tensor, Tensor],
+    level: dict[Tensor, int],
+    links: dict[Tensor, list[Tensor]],
+    names: dict[Tensor, str],
+) -> tuple[dict[Tensor, int], dict[Tensor, list[Tensor]], dict[Tensor, str]]:
     """The relations of the nodes as written, on the nodes that took their places."""
-    new_orders: dict[Tensor, int] = {}
-    new_adjoints: dict[Tensor, list[Tensor]] = {}
-    new_names: dict[Tensor, str] = {}
-    for old in order:
+    found: dict[Tensor, int] = {}
+    carried: dict[Tensor, dict[Tensor, None]] = {node: {} for node in after}
+    renamed: dict[Tensor, str] = {}
+    for old in before:
         new = successor[old]
-        new_orders[new] = min(orders[old], new_orders.get(new, orders[old]))
+        if new not in carried:
+            continue
+        found[new] = min(level[old], found.get(new, level[old]))
         if old in names and (old is new or not isinstance(new.op, Leaf | Constant)):
-            new_names.setdefault(new, names[old])
-        links = new_adjoints.setdefault(new, [])
-        links += [f for f in dict.fromkeys(successor[f] for f in adjoints[old]) if f not in links_set(links)]
-    return new_orders, new_adjoints, new_names
-
-
-def links_set(links: list[Tensor]) -> set[Tensor]:
-    """Membership by identity (`in` on a list of tensors would compare elementwise)."""
-    return set(links)
+            renamed.setdefault(new, names[old])
+        carried[new].update(
+            dict.fromkeys(f for old_f in links[old] if (f := successor[old_f]) in carried and f is not new)
+        )
+    for node in reversed(after):  # what a node is made of is no later than the node
+        mine = found.setdefault(node, 0)
+        for x in node.inputs:
+            found[x] = min(mine, found.get(x, mine))
+    moved = {node: list(forward) for node, forward in carried.items()}
+    return _with_constants(after, moved, found), moved, renamed
 
 
 class _Painter:
@@ -166,45 +208,12 @@ class _Painter:
         self.graph = graph
         self.order = toposort(graph.roots)
         self.roots = set(graph.roots)
-        self.present = set(self.order)
-        self.links = {n: [f for f in graph.adjoints.get(n, ()) if f in self.present and f is not n] for n in self.order}
-        self.level = self._levels()
+        self.links = graph.links
+        self.level = graph.level
         self.seeds = {n for n in self.order if isinstance(n.op, Constant) and self.links[n]}
         self.keys: dict[Tensor, str] = {}
         self.nodes: list[Node] = []
         self.edges: list[Edge] = []
-
-    def _levels(self) -> dict[Tensor, int]:
-        """The order of each node: at least that of its operands. Without an adjoint in sight everything is forward."""
-        graph = self.graph
-        if not any(self.links.values()):
-            return dict.fromkeys(self.order, 0)
-        lowest = {n: graph.orders.get(n) for n in self.order}
-        for node in reversed(self.order):  # what rewriting made has the order of its users
-            mine = lowest[node]
-            if mine is None:
-                mine = lowest[node] = 0 if node in self.roots else 10**6
-            for x in node.inputs:
-                if graph.orders.get(x) is None:
-                    before = lowest[x]
-                    lowest[x] = mine if before is None else min(before, mine)
-        level: dict[Tensor, int] = {}
-        for node in self.order:
-            if isinstance(node.op, Leaf):
-                level[node] = 0
-                continue
-            found = lowest[node]
-            assert found is not None
-            below = [level[x] for x in node.inputs if not isinstance(x.op, Constant)]
-            level[node] = max([0 if isinstance(node.op, Constant) else found, *below])
-        for node in reversed(self.order):
-            if isinstance(node.op, Constant) and self.links[node]:
-                level[node] = 1 + min(level[f] for f in self.links[node])
-            elif not isinstance(node.op, Constant):
-                for x in node.inputs:
-                    if isinstance(x.op, Constant) and not self.links[x]:
-                        level[x] = min(level[node], level[x] or level[node])
-        return level
 
     def paint(self) -> Picture:
         """All nodes in the order of the computation, then what only stands for another node."""
@@ -254,9 +263,11 @@ class _Painter:
             text = self._text(node)
             if kind == "update":
                 text = f"{', '.join(clean(p.name or '') for p in self.graph.updates[node])} ← {text}"
-            elif name:
-                text = f"{clean(name)} = {text}"
-        return Node(key, kind, self.level[node], text, role, _type(node), node.op.name, name, format_location(node.where))
+            elif shown := self._label(node) or clean(name):
+                text = f"{shown} = {text}"
+        return Node(
+            key, kind, self.level[node], text, role, _type(node), node.op.name, name, format_location(node.where)
+        )
 
     def _text(self, node: Tensor) -> str:
         written = short_number(node)
@@ -280,18 +291,19 @@ class _Painter:
         if node in self.graph.updates:
             return "update", f"update of {', '.join(clean(p.name or '') for p in self.graph.updates[node])}"
         forward = self.links[node] if self.level[node] else []
-        label = self._label(node)
         if forward:
-            return self._adjoint_role(node, forward, label)
+            return self._adjoint_role(node, forward)
         if node in self.roots:
-            return "output", f"output{label}"
+            return "output", "output"
         return ("constant", "constant") if isinstance(node.op, Constant) else ("op", "")
 
     def _label(self, node: Tensor) -> str:
-        found = [label for root, label in zip(self.graph.roots, self.graph.labels, strict=True) if root is node and label]
-        return f" {', '.join(clean(label) for label in dict.fromkeys(found))}" if found else ""
+        found = [
+            label for root, label in zip(self.graph.roots, self.graph.labels, strict=True) if root is node and label
+        ]
+        return ", ".join(clean(label) for label in dict.fromkeys(found))
 
-    def _adjoint_role(self, node: Tensor, forward: list[Tensor], label: str) -> tuple[str, str]:
+    def _adjoint_role(self, node: Tensor, forward: list[Tensor]) -> tuple[str, str]:
         leaves = [f for f in forward if isinstance(f.op, Leaf)]
         is_result = bool(leaves) or node in self.roots
         known = [clean(self.graph.names[f], 16) for f in (leaves or forward) if f in self.graph.names]
@@ -300,24 +312,25 @@ class _Painter:
             role += f" of {', '.join(known[:3])}{', ...' if len(known) > 3 else ''}"
         elif len(forward) > 1:
             role += f" of {len(forward)} values"
-        if node in self.roots and label:
-            role += f", output{label}"
         return "gradient" if is_result else "adjoint", role
 
     def _stand_ins(self) -> None:
         """A root that is drawn as something else first (a leaf, a forward value): what it is besides stands beside it."""
         for node, label in dict(zip(self.graph.roots, self.graph.labels, strict=True)).items():
             by_kind = self.nodes[int(self.keys[node][1:])]
-            text = by_kind.name or BLANK
+            text = clean(by_kind.name or BLANK)
+            if label:
+                text = f"{clean(label)} = {text}"
             if isinstance(node.op, Leaf) and node not in self.graph.updates and not self.links[node]:
-                self._stand_in(node, "output", 0, clean(text), f"output{' ' + clean(label) if label else ''}")
+                self._stand_in(node, "output", 0, text, "output")
             elif self.links[node] and self.level[node] == 0:
                 names = [clean(self.graph.names.get(f, "a value"), 16) for f in self.links[node]]
-                shown = "gradient of " + ", ".join(names[:3]) + (f", output {clean(label)}" if label else "")
-                self._stand_in(node, "gradient", 1, clean(text), shown)
+                self._stand_in(node, "gradient", 1, text, f"gradient of {', '.join(names[:3])}")
             if isinstance(node.op, Leaf) and node in self.graph.updates:
                 names = [clean(p.name or "") for p in self.graph.updates[node]]
-                self._stand_in(node, "update", 0, f"{', '.join(names)} ← {clean(text)}", f"update of {', '.join(names)}")
+                self._stand_in(
+                    node, "update", 0, f"{', '.join(names)} ← {text}", f"update of {', '.join(names)}"
+                )
 
     def _stand_in(self, node: Tensor, kind: str, order: int, text: str, role: str) -> None:
         key = f"n{len(self.nodes)}"

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SymgraphError
-from .graphviz_graph import to_graphviz
+from .graphviz_graph import LARGE, STARTS, digraph
+from .model import Picture, picture
 
 FORMATS = ("svg", "png", "pdf", "dot", "gv")
 TIMEOUT = 60.0
@@ -23,7 +24,13 @@ REMEDY = "pip install 'symgraph[viz]' brings one; so do apt-get install graphviz
 
 
 def draw(
-    outputs: Any, path: Any, *, optimize: bool = False, legend: bool = True, engine: str | None = None, timeout: float = TIMEOUT
+    outputs: Any,
+    path: Any,
+    *,
+    optimize: bool = False,
+    legend: bool = True,
+    engine: str | None = None,
+    timeout: float = TIMEOUT,
 ) -> Path:
     """Draw `outputs` (a tensor, any nesting of tensors, or a `Function`) into a file, and return its path.
 
@@ -40,11 +47,14 @@ def draw(
         raise ValueError(f"{target.name} must end in one of {', '.join('.' + f for f in FORMATS)}")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"the folder {target.parent} does not exist")
-    source = to_graphviz(outputs, optimize=optimize, legend=legend).source
+    shown = picture(outputs, optimize)
+    source = digraph(shown, legend).source
     if suffix in ("dot", "gv"):
         write(target, source.encode())
         return target
     try:
+        if len(shown.orders) > 1 and len(shown.nodes) <= LARGE:
+            source = _forward_left(shown, legend, engine, timeout)
         image = render(source, suffix, engine, timeout)
     except SymgraphError as error:
         beside = target.with_suffix(".dot")
@@ -54,13 +64,32 @@ def draw(
     return target
 
 
+def _forward_left(shown: Picture, legend: bool, engine: str | None, timeout: float) -> str:
+    """The DOT text from the first start that puts the columns in order from left to right."""
+    first = ""
+    for start in STARTS:
+        source = digraph(shown, legend, start).source
+        first = first or source
+        lines = render(source, "plain", engine, timeout).decode().splitlines()
+        x = {words[1]: float(words[2]) for line in lines if (words := line.split())[:1] == ["node"]}
+        middles = [[x[n.key] for n in shown.nodes if n.order == order and n.key in x] for order in shown.orders]
+        means = [sum(m) / max(len(m), 1) for m in middles]
+        if means == sorted(means):
+            return source
+    return first
+
+
 def render(source: str, format: str, engine: str | None = None, timeout: float = TIMEOUT) -> bytes:
     """The picture of a DOT text as the bytes of a file in `format`."""
     program = find_engine(format, engine)
     try:
-        done = subprocess.run([program, f"-T{format}"], input=source.encode(), capture_output=True, timeout=timeout, check=False)
+        done = subprocess.run(
+            [program, f"-T{format}"], input=source.encode(), capture_output=True, timeout=timeout, check=False
+        )
     except subprocess.TimeoutExpired:
-        raise SymgraphError(f"{program} took more than {timeout:g} s to lay out the graph; draw a part of it.") from None
+        raise SymgraphError(
+            f"{program} took more than {timeout:g} s to lay out the graph; draw a part of it."
+        ) from None
     except OSError as error:
         raise SymgraphError(f"{program} could not be run: {error.strerror}.") from None
     if done.returncode or not done.stdout:
@@ -84,7 +113,9 @@ def find_engine(format: str, engine: str | None = None) -> str:
     if pure is None:
         raise SymgraphError(f"no Graphviz program was found; {REMEDY}.")
     if format == "pdf":
-        raise SymgraphError("graphviz-pure draws no PDF; apt-get install graphviz or brew install graphviz brings a dot that does.")
+        raise SymgraphError(
+            "graphviz-pure draws no PDF; a dot that does comes with apt-get install graphviz or brew install graphviz."
+        )
     return pure
 
 

@@ -131,6 +131,13 @@ def test_a_failure_leaves_the_folder_as_it_was(tmp_path: Path, monkeypatch: pyte
     assert sorted(p.name for p in tmp_path.iterdir()) == ["loss.svg", "report.html"]
 
 
+def test_without_graphviz_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda *args, **kwargs: None)
+    with pytest.raises(DemoError, match=r"cannot be drawn: no Graphviz program was found; pip install") as info:
+        run(Settings(tmp_path / "out", epochs=1))
+    assert str(tmp_path) not in str(info.value) and not (tmp_path / "out").exists()
+
+
 def test_the_proof_notices_a_difference(tmp_path: Path) -> None:
     digits = data.load(0)
     built = model.logistic(np.random.default_rng(0))

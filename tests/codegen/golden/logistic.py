@@ -2,7 +2,10 @@ import numpy as np
 
 
 def train(x, y):
-    """x (samples, 784) float64, y (samples,) float64 -> (samples,) bool, float64; updates w, b."""
+    """x (samples, 784) float64, y (samples,) float64 -> (samples,) bool, float64.
+
+    Updates w, b.
+    """
     global w, b
     with np.errstate(over="ignore"):
         samples = x.shape[0]
@@ -15,7 +18,7 @@ def train(x, y):
         xent = y * np.logaddexp(t1, 0) + t5 * np.logaddexp(t4, 0)
         cost = xent.sum() / samples + 0.01 * (w**2).sum()
         t6 = y / samples / (1 + np.exp(t4)) - t5 / samples / t2
-        grad_w = -t6 @ x + w * 0.02
+        grad_w = -t6 @ x + 0.02 * w
         w -= 0.1 * grad_w
         b += 0.1 * t6.sum()
         return [t3, cost]

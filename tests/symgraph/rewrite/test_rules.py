@@ -14,8 +14,9 @@ import pytest
 import symgraph as sg
 from symgraph.core import Constant, symbol, toposort
 from symgraph.interpreter import interpret
+from symgraph.ops.base import Elementwise
 from symgraph.ops.late import F
-from symgraph.rewrite import CANONICALIZE, SIMPLIFY, STABILIZE, NodeRule, rewrite, simplify, stabilize
+from symgraph.rewrite import CANONICALIZE, SIMPLIFY, STABILIZE, NodeRule, RuleSet, rewrite, simplify, stabilize
 from symgraph.rewrite.pattern import AnyOp, Wildcard
 
 exp, log, log1p, sigmoid, where = sg.exp, sg.log, sg.log1p, sg.sigmoid, sg.where
@@ -286,8 +287,8 @@ def samples(labels, dtype):
         yield {label: special[i % len(special)] for i, label in enumerate(labels)}
 
 
-def replaced(rule, build, labels, values, dtype):
-    """The formula on symbols that fit the values, and what the rule makes of it; None where it cannot be written."""
+def replaced(rules, build, labels, values, dtype):
+    """The formula on symbols that fit the values, the rule that fires and what it makes of it; None where none does."""
     xs = {label: symbol(label, np.shape(values[label]), dtype) for label in labels}
     try:
         old = build(*xs.values())
@@ -296,8 +297,8 @@ def replaced(rule, build, labels, values, dtype):
     if old is None:
         return None
     fired = []
-    (new,), _ = rewrite([old], sg.rewrite.RuleSet(rule), fired=fired)
-    return (xs, old, new) if fired else (xs, old, None)
+    (new,), _ = rewrite([old], RuleSet(*rules), fired=fired)
+    return (xs, old, new, fired[-1][0]) if fired else None
 
 
 CASES = [(name, rule) for name, rules in RULES.items() for rule in rules[:1]]
@@ -306,16 +307,13 @@ CASES = [(name, rule) for name, rules in RULES.items() for rule in rules[:1]]
 @pytest.mark.parametrize(("name", "rule"), CASES, ids=[name for name, _ in CASES])
 def test_a_rule_keeps_its_tag(name, rule):
     fired = set()
-    rules = RULES[name]
     for which, build in enumerate(instances(name, rule)):
         labels = labels_of(build)
         for dtype in DTYPES if labels else ["float64"]:
             for values in samples(labels, dtype) if labels else [{}]:
-                for r in rules:
-                    made = replaced(r, build, labels, values, dtype)
-                    if made is None or made[2] is None:
-                        continue
-                    xs, old, new = made
+                made = replaced(RULES[name], build, labels, values, dtype)
+                if made is not None:
+                    xs, old, new, r = made
                     fired.add(which)
                     check(r, name, old, new, {x: values[label] for label, x in xs.items()})
     if name != "cast of a cast":
@@ -512,3 +510,31 @@ def test_dtypes_are_kept():
 def test_a_pass_that_changes_nothing_returns_the_same_objects():
     outputs = [sg.tanh(x) @ y, sg.sum(X, axis=0)]
     assert all(a is b for a, b in zip(simplify(outputs), outputs))
+
+
+def test_broadcasts_are_dropped_in_every_elementwise_op():
+    """With an operand of the full shape the broadcast goes; alone, it is done after the op."""
+    matrix, row = symbol("m", (2, 3)), symbol("r", 3)
+    for op in Elementwise.registry.values():
+        if op.name in ("masked_multiply", "polygamma"):
+            continue
+        for dtype in ("float64", "int64", "bool", "complex128"):
+            m, r = symbol("m", (2, 3), dtype), symbol("r", 3, dtype)
+            wide = sg.broadcast_to(r, (2, 3))
+            try:
+                written = op(*[m, wide][-op.like.nin :])
+            except sg.DTypeError:
+                continue
+            if isinstance(written.aval, tuple):
+                assert rewrite([written], CANONICALIZE)[0]
+                continue
+            (kept,), _ = rewrite([written], CANONICALIZE)
+            assert (kept.shape, kept.dtype) == (written.shape, written.dtype)
+            values = {m: np.array([[1, 0, 1], [1, 1, 0]], dtype), r: np.array([1, 1, 0], dtype)}
+            with np.errstate(all="ignore"):
+                np.testing.assert_array_equal(*interpret([kept, written], values))
+            assert (kept.op.name == "broadcast_to") == (op.like.nin == 1), op.name
+            break
+        else:
+            raise AssertionError(f"{op.name} has no dtype here")
+    assert simplify(matrix + sg.broadcast_to(row, (2, 3))) is matrix + row
