@@ -232,7 +232,11 @@ class _Emitter:
             if self._promotes_alike(node, op, [t for _, t in bare]):
                 return [text for text, _ in bare]
         return [
-            self._assigned(x) if i in op.assigned else self._number_or_strong(x) if i in op.literals else self._strong(x)
+            self._assigned(x)
+            if i in op.assigned
+            else self._number_or_strong(x)
+            if i in op.literals
+            else self._strong(x)
             for i, x in enumerate(node.inputs)
         ]
 

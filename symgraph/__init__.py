@@ -14,6 +14,8 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
+from typing import TYPE_CHECKING, Any
+
 from . import numpy_api as _numpy_api
 from . import operators as _operators
 from .ops.elementwise import *
@@ -42,5 +44,23 @@ from .interpreter import interpret
 from .operators import named
 from .rewrite import simplify, stabilize
 from . import linalg, optim, random, special
-from .printing import to_text
-from .viz import draw, to_graphviz, to_networkx
+
+if TYPE_CHECKING:
+    from .printing import to_text
+    from .viz import draw, to_graphviz, to_networkx
+
+_LAZY = {"to_text": "printing", "draw": "viz", "to_graphviz": "viz", "to_networkx": "viz"}
+
+
+def __getattr__(name: str) -> Any:
+    """What draws and prints is loaded when it is first asked for."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    found = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LAZY])

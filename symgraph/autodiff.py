@@ -178,7 +178,9 @@ def _backward(outputs: list[Tensor], seeds: list[Tensor], variables: list[Tensor
     return [cotangents[v][0] if v in cotangents else F.zeros_like(v) for v in variables]
 
 
-def _stabilized(outputs: list[Tensor], variables: list[Tensor], derivative: int) -> tuple[list[Tensor], dict[Tensor, Tensor]]:
+def _stabilized(
+    outputs: list[Tensor], variables: list[Tensor], derivative: int
+) -> tuple[list[Tensor], dict[Tensor, Tensor]]:
     """Stable forms of the outputs, and for each node that is new the one the user wrote, whose adjoint is the same."""
     keep, current.order = current.order, derivative
     try:

@@ -335,10 +335,10 @@ _lock = threading.RLock()
 
 
 def _forget(entry: Any) -> None:
+    key = entry.key
     with _lock:
-        held = _table.get(entry.key)
-        if held is entry:
-            del _table[entry.key]
+        if _table.get(key) is entry:
+            del _table[key]
 
 
 def _lookup(key: Any) -> Tensor | None:

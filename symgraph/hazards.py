@@ -47,7 +47,17 @@ def hazards(outputs: Any) -> list[Hazard]:
     return found
 
 
-SINGULAR_AT_ZERO = {"divide": 1, "reciprocal": 0, "sqrt": 0, "cbrt": 0, "log": 0, "log2": 0, "log10": 0, "power": 0, "xlogy": 1}
+SINGULAR_AT_ZERO = {
+    "divide": 1,
+    "reciprocal": 0,
+    "sqrt": 0,
+    "cbrt": 0,
+    "log": 0,
+    "log2": 0,
+    "log10": 0,
+    "power": 0,
+    "xlogy": 1,
+}
 """The operand of an op whose derivative is infinite or undefined where that operand is 0."""
 
 

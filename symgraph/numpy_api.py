@@ -21,6 +21,7 @@ FUNCTIONS, _late = functions()
 F.provide(FUNCTIONS)
 F.provide(_late)
 
+
 def _by_function(module: ModuleType) -> dict[Any, Callable[..., Any]]:
     """NumPy's function objects mapped to ours of the same name."""
     table: dict[Any, Callable[..., Any]] = {}

@@ -299,7 +299,9 @@ class Operators:
         )
 
     def __str__(self) -> str:
-        return F.format(self) if hasattr(F, "format") else repr(self)
+        from .printing import to_text
+
+        return repr(self) if isinstance(self.aval, tuple) else to_text(self)
 
     def __format__(self, spec: str) -> str:
         if spec:

@@ -22,7 +22,7 @@ from typing import Any
 
 from codegen.names import Names, identifier
 
-from .core import Body, Bound, Constant, Item, Leaf, Op, Tensor, describe, format_shape, toposort
+from .core import Body, Bound, Constant, Item, Leaf, Op, Tensor, format_shape, toposort
 from .dims import Variable
 from .dtypes import promote, resolve, scalar_type
 from .errors import DTypeError
@@ -31,7 +31,6 @@ from .ops.base import Elementwise, Primitive, as_tensor
 from .ops.code import Code
 from .ops.creation import DimValue
 from .ops.elementwise import Cast, Where
-from .ops.late import F
 from .provenance import adjoint_of, name_of
 from .pytree import flatten, paths
 
@@ -300,12 +299,3 @@ def _rows(value: Any) -> str:
     if value.ndim == 0:
         return str(code.literal(value)).removeprefix("np.")
     return f"[{', '.join(map(_rows, value))}]"
-
-
-def _format(x: Tensor) -> str:
-    """What `print(x)` shows; a node with several outputs has no text of its own."""
-    return repr(x) if isinstance(x.aval, tuple) else to_text(x)
-
-
-F.provide({"format": _format})
-__all__ = ["describe", "expression", "number", "to_text", "without_cast"]

@@ -9,8 +9,10 @@ from ..ops.base import Primitive
 DEPTH = 8
 
 POSITIVE_EVERYWHERE = frozenset(["exp", "exp2", "cosh", "sigmoid", "softplus", "logistic"])
-POSITIVE_IF_ALL = frozenset(["sum", "prod", "mean", "multiply", "divide", "sqrt", "square", "reshape", "transpose", "broadcast_to",
-                             "cast", "reciprocal", "full", "squeeze", "max", "min", "cbrt", "minimum", "dim_value"])  # fmt: skip
+POSITIVE_IF_ALL = frozenset([
+    "sum", "prod", "multiply", "divide", "sqrt", "cbrt", "square", "reciprocal", "max", "min", "minimum",
+    "cast", "full", "dim_value", "reshape", "transpose", "broadcast_to",
+])  # fmt: skip
 
 
 def is_nonnegative(node: Tensor, depth: int = DEPTH) -> bool:

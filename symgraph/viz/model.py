@@ -328,9 +328,7 @@ class _Painter:
                 self._stand_in(node, "gradient", 1, text, f"gradient of {', '.join(names[:3])}")
             if isinstance(node.op, Leaf) and node in self.graph.updates:
                 names = [clean(p.name or "") for p in self.graph.updates[node]]
-                self._stand_in(
-                    node, "update", 0, f"{', '.join(names)} ← {text}", f"update of {', '.join(names)}"
-                )
+                self._stand_in(node, "update", 0, f"{', '.join(names)} ← {text}", f"update of {', '.join(names)}")
 
     def _stand_in(self, node: Tensor, kind: str, order: int, text: str, role: str) -> None:
         key = f"n{len(self.nodes)}"
