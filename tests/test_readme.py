@@ -17,7 +17,7 @@ def test_the_first_program_prints_the_source_shown_below_it():
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(program, "model.py", "exec"), {})
-    assert printed.getvalue() == shown
+    assert printed.getvalue().rstrip() == shown.rstrip()
 
 
 def test_the_shown_source_runs():
