@@ -476,6 +476,8 @@ class Linear(Primitive):
     linear: ClassVar[int | None] = 1
     structural: ClassVar[bool] = True
     """Whether the matrix of the map holds only zeros and ones, so that masks can follow it."""
+    adds: ClassVar[bool] = False
+    """Whether elements may be added together; otherwise each is moved, or left out."""
 
     def transpose(self, ct: Any, *xs: Tensor) -> Any:
         """The cotangent of the linear operand, or a sequence of them when there are several."""
@@ -487,6 +489,12 @@ class Linear(Primitive):
 
     def _operands(self, xs: Sequence[Any]) -> int:
         return len(xs) if self.linear is None else self.linear
+
+    def nonnegative(self, *known: bool) -> bool:
+        return self.structural and all(known[: self._operands(known)])
+
+    def bounded(self, *known: bool) -> bool:
+        return self.structural and not self.adds and all(known[: self._operands(known)])
 
     def pullback(self, ct: Any, mask: Mask, y: Tensor, xs: Sequence[Tensor], wanted: Sequence[bool]) -> list[Pulled]:
         count = self._operands(xs)

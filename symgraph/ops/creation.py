@@ -67,12 +67,6 @@ class Full(Linear):
         n = value.shape[0]
         return F.broadcast_to(F.reshape(value, (n, *[1] * len(self.shape))), (n, *self.shape)), 0
 
-    def nonnegative(self, *known: bool) -> bool:
-        return known[0]
-
-    def bounded(self, *known: bool) -> bool:
-        return known[0]
-
 
 def _filled(function: str, shape: Shape, dtype: DType | None, *value: Code) -> Code:
     sizes = shape[0] if len(shape) == 1 else shape

@@ -53,6 +53,7 @@ class CumSum(Cumulative, Linear):
     """The running sum; its transpose is the running sum from the other end."""
 
     name = "cumsum"
+    adds = True
 
     def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
         return F.flip(cumsum(F.flip(ct, self.axis), self.axis), self.axis)

@@ -92,12 +92,6 @@ class Triangle(Linear):
     def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
         return make(self, F.moveaxis(x, axes[0], 0)), 0
 
-    def nonnegative(self, *known: bool) -> bool:
-        return known[0]
-
-    def bounded(self, *known: bool) -> bool:
-        return known[0]
-
 
 def triu(x: Any, k: int = 0) -> Tensor:
     """`x` with zeros below its k-th diagonal, for every matrix of a stack. A vector stands for that row repeated."""
@@ -147,12 +141,6 @@ class Diagonal(Linear):
     def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
         return make(self, F.moveaxis(x, axes[0], 0)), 0
 
-    def nonnegative(self, *known: bool) -> bool:
-        return known[0]
-
-    def bounded(self, *known: bool) -> bool:
-        return known[0]
-
     def cost(self, y: Any, *xs: ShapedArray) -> int:
         return 0
 
@@ -194,12 +182,6 @@ class DiagonalMatrix(Linear):
 
     def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
         return make(self, F.moveaxis(x, axes[0], 0)), 0
-
-    def nonnegative(self, *known: bool) -> bool:
-        return known[0]
-
-    def bounded(self, *known: bool) -> bool:
-        return known[0]
 
 
 def _length(rows: Size, columns: Size, offset: int) -> Size:

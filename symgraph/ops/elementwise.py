@@ -309,12 +309,6 @@ class Cast(Linear):
     def pushforward(self, ts: Sequence[Tensor | None], y: Tensor, xs: Sequence[Tensor]) -> Any:
         return None if ts[0] is None else F.cast(ts[0], self.dtype)
 
-    def nonnegative(self, *known: bool) -> bool:
-        return all(known)
-
-    def bounded(self, *known: bool) -> bool:
-        return all(known)
-
 
 def cast_op(x: Tensor, dtype: DType) -> Tensor:
     """The `Cast` node itself; `base.cast` calls it when the dtype changes."""
@@ -456,9 +450,6 @@ class StopGradient(Linear):
 
     def pushforward(self, ts: Sequence[Tensor | None], y: Tensor, xs: Sequence[Tensor]) -> Any:
         return None
-
-    def nonnegative(self, *known: bool) -> bool:
-        return known[0]
 
 
 _stop_gradient = StopGradient()

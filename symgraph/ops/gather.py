@@ -47,12 +47,6 @@ class Gather(Linear):
     def batch(self, axes: Sequence[int | None], x: Tensor, *indices: Tensor) -> tuple[Tensor, int]:
         return _gather_batch(self.axes, axes, x, indices)
 
-    def nonnegative(self, *known: bool) -> bool:
-        return known[0]
-
-    def bounded(self, *known: bool) -> bool:
-        return known[0]
-
 
 @dataclass(frozen=True)
 class Pick(Gather):
@@ -78,6 +72,7 @@ class ScatterAdd(Linear):
     shape: Shape
     unique: int
     name = "scatter_add"
+    adds = True
     assigned = (0,)
 
     def infer(self, v: ShapedArray, *indices: ShapedArray) -> ShapedArray:
@@ -99,9 +94,6 @@ class ScatterAdd(Linear):
 
     def batch(self, axes: Sequence[int | None], v: Tensor, *indices: Tensor) -> tuple[Tensor, int]:
         return _scatter_batch(self.axes, self.shape, bool(self.unique), axes, v, indices)
-
-    def nonnegative(self, *known: bool) -> bool:
-        return known[0]
 
 
 @dataclass(frozen=True)
@@ -151,12 +143,6 @@ class ScatterSet(Linear):
         before = position(self.axes)
         after = v.ndim - before - 1
         return F.reshape(F.equal(last, order), (*[1] * before, count[0], *[1] * after))
-
-    def nonnegative(self, *known: bool) -> bool:
-        return all(known[:2])
-
-    def bounded(self, *known: bool) -> bool:
-        return all(known[:2])
 
 
 def gather(x: Tensor, axes: tuple[int, ...], indices: Sequence[Tensor]) -> Tensor:

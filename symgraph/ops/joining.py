@@ -65,12 +65,6 @@ class Concatenate(Linear):
     def batch(self, axes: Sequence[int | None], *xs: Tensor) -> tuple[Tensor, int]:
         return make(Concatenate(self.axis + 1), *_batched(xs, axes)), 0
 
-    def nonnegative(self, *known: bool) -> bool:
-        return all(known)
-
-    def bounded(self, *known: bool) -> bool:
-        return all(known)
-
 
 @dataclass(frozen=True)
 class Stack(Linear):
@@ -95,12 +89,6 @@ class Stack(Linear):
 
     def batch(self, axes: Sequence[int | None], *xs: Tensor) -> tuple[Tensor, int]:
         return make(Stack(self.axis + 1), *_batched(xs, axes)), 0
-
-    def nonnegative(self, *known: bool) -> bool:
-        return all(known)
-
-    def bounded(self, *known: bool) -> bool:
-        return all(known)
 
 
 def _agree(shape: Shape, first: Shape, axis: int | None) -> None:
@@ -425,12 +413,6 @@ class Roll(Linear):
 
     def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
         return make(Roll(self.shift, self.axis + 1), F.moveaxis(x, axes[0], 0)), 0
-
-    def nonnegative(self, *known: bool) -> bool:
-        return known[0]
-
-    def bounded(self, *known: bool) -> bool:
-        return known[0]
 
 
 def roll(x: Any, shift: Any, axis: Any = None) -> Tensor:

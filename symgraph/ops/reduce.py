@@ -162,6 +162,7 @@ class Sum(Accumulation, Linear):
     """The sum over axes; its transpose is broadcasting."""
 
     name = "sum"
+    adds = True
 
     def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
         return F.broadcast_to(self.aligned(ct), x.shape)

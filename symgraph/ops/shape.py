@@ -101,12 +101,6 @@ class Reshape(Linear):
         x = moveaxis(x, axes[0], 0)
         return reshape(x, (x.shape[0], *self.shape)), 0
 
-    def nonnegative(self, *known: bool) -> bool:
-        return known[0]
-
-    def bounded(self, *known: bool) -> bool:
-        return known[0]
-
     def cost(self, y: Any, *xs: ShapedArray) -> int:
         return 0
 
@@ -302,12 +296,6 @@ class Transpose(Linear):
     def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
         return transpose(moveaxis(x, axes[0], 0), (0, *[a + 1 for a in self.axes])), 0
 
-    def nonnegative(self, *known: bool) -> bool:
-        return known[0]
-
-    def bounded(self, *known: bool) -> bool:
-        return known[0]
-
     def cost(self, y: Any, *xs: ShapedArray) -> int:
         return 0
 
@@ -419,12 +407,6 @@ class BroadcastTo(Linear):
         x = moveaxis(x, axes[0], 0)
         n, lead = x.shape[0], len(self.shape) - (x.ndim - 1)
         return broadcast_to(reshape(x, (n, *[1] * lead, *x.shape[1:])), (n, *self.shape)), 0
-
-    def nonnegative(self, *known: bool) -> bool:
-        return known[0]
-
-    def bounded(self, *known: bool) -> bool:
-        return known[0]
 
     def cost(self, y: Any, *xs: ShapedArray) -> int:
         return 0

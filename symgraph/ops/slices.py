@@ -48,12 +48,6 @@ class Slice(Linear):
     def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
         return make(Slice((FULL, *self.items)), F.moveaxis(x, axes[0], 0)), 0
 
-    def nonnegative(self, *known: bool) -> bool:
-        return known[0]
-
-    def bounded(self, *known: bool) -> bool:
-        return known[0]
-
     def cost(self, y: Any, *xs: ShapedArray) -> int:
         return 0
 
@@ -80,12 +74,6 @@ class Unslice(Linear):
     def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
         x = F.moveaxis(x, axes[0], 0)
         return make(Unslice((FULL, *self.items), (x.shape[0], *self.shape)), x), 0
-
-    def nonnegative(self, *known: bool) -> bool:
-        return known[0]
-
-    def bounded(self, *known: bool) -> bool:
-        return known[0]
 
 
 @dataclass(frozen=True)
@@ -115,12 +103,6 @@ class SliceSet(Linear):
         x, v = _batched((x, v), axes)
         v = F.reshape(v, (v.shape[0], *[1] * (len(sliced(x.shape[1:], self.items)) - v.ndim + 1), *v.shape[1:]))
         return make(SliceSet((FULL, *self.items)), x, v), 0
-
-    def nonnegative(self, *known: bool) -> bool:
-        return all(known)
-
-    def bounded(self, *known: bool) -> bool:
-        return all(known)
 
 
 def sliced(shape: Shape, items: Items) -> Shape:

@@ -7,8 +7,9 @@ do not take part in the ranking, which keeps large graphs fast and small ones fr
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -36,8 +37,8 @@ LARGE = 300
 SHORT = 24
 """A role and a type up to this long share a line."""
 
-ALIGNED = 2000
-"""Above this many nodes adjoints are no longer held at the height of their nodes."""
+MANY = 16
+"""In a large graph an input with more users than this is named by them, and no edges are drawn."""
 
 LOWEST = 20
 """At most this many nodes at the bottom hold the legend below them."""
@@ -73,6 +74,7 @@ def digraph(shown: Picture, legend: bool = True, start: Start = STARTS[0]) -> An
     """The picture in DOT, laid out from one of the `STARTS`."""
     graph = _package().Digraph("symgraph")
     large = len(shown.nodes) > LARGE
+    shown = _without_crowds(shown) if large else shown
     graph.attr("graph", **_layout(large))
     graph.attr("node", fontname=FONT, fontsize="11", fontcolor=INK, margin="0.12,0.06", height="0.3", penwidth="1.1")
     graph.attr("edge", color="#5d6875", arrowsize="0.6", penwidth="1.0")
@@ -92,8 +94,7 @@ def digraph(shown: Picture, legend: bool = True, start: Start = STARTS[0]) -> An
     if guided:
         for key in _highest(shown, levels):
             graph.edge("top", key, style="invis", weight=start.weight)
-    rows = _rows(shown, levels) if len(shown.nodes) <= ALIGNED else []
-    for forward, adjoint in rows:
+    for forward, adjoint in _rows(shown, levels):
         with graph.subgraph() as row:
             row.attr(rank="same")
             row.node(forward)
@@ -101,8 +102,21 @@ def digraph(shown: Picture, legend: bool = True, start: Start = STARTS[0]) -> An
     for edge in shown.edges:
         _add_edge(graph, edge, levels)
     if legend:
-        _add_legend(graph, shown, levels)
+        _add_legend(graph, shown, levels, large)
     return graph
+
+
+def _without_crowds(shown: Picture) -> Picture:
+    """The picture without the edges from leaves that very many nodes use: those say the name in their text."""
+    users = Counter(edge.tail for edge in shown.edges if edge.kind == "value")
+    crowds = {n.key: users[n.key] for n in shown.nodes if n.kind in ("input", "parameter") and users[n.key] > MANY}
+    if not crowds:
+        return shown
+    nodes = [
+        replace(n, role=f"{n.role} of {crowds[n.key]} nodes, edges left out") if n.key in crowds else n
+        for n in shown.nodes
+    ]
+    return Picture(tuple(nodes), tuple(e for e in shown.edges if e.kind != "value" or e.tail not in crowds))
 
 
 def _package() -> Any:
@@ -228,7 +242,7 @@ def _highest(shown: Picture, levels: dict[str, int]) -> list[str]:
     return [n.key for n in sorted(shown.nodes, key=lambda n: n.order) if n.key not in lower]
 
 
-def _add_legend(graph: Any, shown: Picture, levels: dict[str, int]) -> None:
+def _add_legend(graph: Any, shown: Picture, levels: dict[str, int], large: bool) -> None:
     """One sample of every kind of node in the picture, in a row below it."""
     kinds = [kind for kind in KINDS if any(node.kind == kind for node in shown.nodes)]
     with graph.subgraph(name="cluster_legend") as box:
@@ -241,6 +255,8 @@ def _add_legend(graph: Any, shown: Picture, levels: dict[str, int]) -> None:
             )
         for left, right in pairwise(kinds):
             box.edge(f"legend_{left}", f"legend_{right}", style="invis")
+    if large:
+        return
     upper = {high for high, _ in _vertical(shown, levels)}
     for key in [node.key for node in shown.nodes if node.key not in upper][:LOWEST]:
         graph.edge(key, f"legend_{kinds[len(kinds) // 2]}", style="invis", weight="0")
