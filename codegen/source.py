@@ -91,6 +91,7 @@ class _Emitter:
         self.parameters: dict[str, Tensor] = {}
         self.dims: dict[Variable, str] = {}
         self.outputs = frozenset(program.outputs)
+        self.next_of = {new: parameter for parameter, new in program.updates}
         self.reserved: dict[Tensor, str] = {}
         """Names kept for named nodes until their step is reached."""
 
@@ -144,7 +145,7 @@ class _Emitter:
         lines = op.statements("out", *[self._atom_once(x) for x in xs])
         if lines is not None:
             xs = [self._named_operand(i, x) for i, x in zip(node.inputs, xs, strict=True)]
-            name = placeholder or self.names.number("t")
+            name = placeholder or self._temporary(node)
             for line in op.statements(name, *xs) or []:
                 self.body_lines.append((line, node))
             self.code[node] = Code(name, aval=node.aval)
@@ -153,7 +154,12 @@ class _Emitter:
         if placeholder is None and self._may_inline(node, text):
             self.inlined[node] = self.code[node] = text
             return
-        self._assign(node, placeholder or self.names.number("t"), text)
+        self._assign(node, placeholder or self._temporary(node), text)
+
+    def _temporary(self, node: Tensor) -> str:
+        """A name for a value the user did not name: `new_W` for the next value of W, else the next of t1, t2, ..."""
+        parameter = self.next_of.get(node)
+        return self.names.take(f"new_{parameter.op.label}") if parameter is not None else self.names.number("t")  # type: ignore[attr-defined]
 
     def _expression(self, node: Tensor, op: Primitive, xs: list[Code]) -> Code:
         """The expression of a node; an inlined operand that it would write twice is given a name first."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .core import Item, Tensor, describe, located_error, substitute_all, toposort
+from .core import Item, Tensor, building, describe, located_error, substitute_all, toposort
 from .dims import require_equal, same_shape
 from .dtypes import is_complex, is_inexact
 from .errors import DTypeError, GradientError, ShapeError
@@ -136,6 +136,7 @@ def substitute(outputs: Any, mapping: Mapping[Tensor, Any]) -> Any:
 # Reverse mode --------------------------------------------------------------------------------------------------------
 
 
+@building()
 def _backward(outputs: list[Tensor], seeds: list[Tensor], variables: list[Tensor], unused: str) -> list[Tensor]:
     """One sweep in reverse topological order, reaching only what the variables need."""
     derivative = 1 + max([y.order for y in outputs])
@@ -225,6 +226,7 @@ def _accumulate_item(cotangents: dict[Tensor, tuple[Any, Mask]], x: Tensor, inde
 # Forward mode --------------------------------------------------------------------------------------------------------
 
 
+@building()
 def _forward(outputs: list[Tensor], variables: list[Tensor], seeds: list[Tensor]) -> list[Tensor]:
     """One sweep in topological order; a variable that depends on others adds their effect to its seed."""
     stable = stabilize_nodes(outputs, frozen=variables)

@@ -10,6 +10,7 @@ Every walk over a graph is iterative; a chain of any length needs no recursion.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import operator
 import threading
@@ -564,6 +565,18 @@ def as_array(value: Any, dtype: Any = None) -> np.ndarray[Any, Any]:
 # Walks ---------------------------------------------------------------------------------------------------------------
 
 
+@contextmanager
+def building() -> Iterator[None]:
+    """While a pass makes nodes by the thousand, garbage collection waits: nodes hold no cycles, and it would scan them all."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def toposort(outputs: Iterable[Tensor], stop: Collection[Tensor] = ()) -> list[Tensor]:
     """Every node the outputs depend on, inputs before users, each once; nodes in `stop` are not looked into.
 
@@ -574,15 +587,14 @@ def toposort(outputs: Iterable[Tensor], stop: Collection[Tensor] = ()) -> list[T
     stack = list(outputs)[::-1]
     while stack:
         node = stack[-1]
-        if node in done:
-            stack.pop()
-            continue
-        pending = [x for x in node.inputs if x not in done] if node not in stop else None
-        if pending:
-            stack.extend(reversed(pending))
-            continue
-        done.add(node)
-        order.append(node)
+        if node not in done:
+            if not stop or node not in stop:
+                pending = [x for x in node.inputs if x not in done]
+                if pending:
+                    stack += pending[::-1]
+                    continue
+            done.add(node)
+            order.append(node)
         stack.pop()
     return order
 

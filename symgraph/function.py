@@ -14,7 +14,19 @@ from codegen.program import Check, Program
 from codegen.runtime import Argument, guarded, load_text
 from codegen.source import Source
 
-from .core import Constant, Leaf, ShapedArray, Symbol, Tensor, as_array, constant, describe, make_fresh, toposort
+from .core import (
+    Constant,
+    Leaf,
+    ShapedArray,
+    Symbol,
+    Tensor,
+    as_array,
+    building,
+    constant,
+    describe,
+    make_fresh,
+    toposort,
+)
 from .dims import Dim, collecting, same_shape, variables
 from .dtypes import as_dtype
 from .errors import CompileError, DTypeError, ShapeError
@@ -253,6 +265,7 @@ def _unpickle(*args: Any) -> Function:
     return Function(*args)
 
 
+@building()
 def function(
     inputs: Any,
     outputs: Any,

@@ -361,7 +361,7 @@ def times(ct: Tensor, p: Tensor | float, select: Mask, mask: Mask) -> Tensor:
     if isinstance(p, int | float) and abs(p) == 1:
         chosen = ct if select is None else F.where(select, ct, 0)
         return chosen if p == 1 else -chosen
-    within = select if is_bounded(p) else mask
+    within = None if mask is None else select if is_bounded(p) else mask
     if within is None and isinstance(p, Tensor) and _is_unit_seed(ct, p):
         return p
     return ct * p if within is None else F.masked_multiply(within, ct, p)

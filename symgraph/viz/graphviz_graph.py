@@ -18,18 +18,29 @@ from .model import KINDS, Edge, Node, Picture, picture
 FONT = "Helvetica,Arial,sans-serif"
 INK, SOFT, LINK = "#2b3442", "#9aa5b1", "#c2762b"
 
-# fmt: off
+
+def _style(shape: str, style: str, fill: str, line: str, borders: int = 1, margin: str = "0.12,0.06") -> dict[str, str]:
+    """All attributes that kinds of node differ in, so that one statement changes from any kind to any other."""
+    return {
+        "shape": shape,
+        "style": style,
+        "fillcolor": fill,
+        "color": line,
+        "peripheries": str(borders),
+        "margin": margin,
+    }
+
+
 STYLES: dict[str, dict[str, str]] = {
-    "input":     {"shape": "ellipse",  "style": "filled",         "fillcolor": "#dcebfa", "color": "#4a7fb5"},
-    "parameter": {"shape": "cylinder", "style": "filled",         "fillcolor": "#dff1e2", "color": "#4f9460"},
-    "constant":  {"shape": "note",     "style": "filled",         "fillcolor": "#f1f2f4", "color": "#8a939e"},
-    "op":        {"shape": "box",      "style": "rounded,filled", "fillcolor": "#ffffff", "color": "#7d8896"},
-    "output":    {"shape": "box",      "style": "filled",         "fillcolor": "#ffffff", "color": "#2b3442", "peripheries": "2"},
-    "adjoint":   {"shape": "box",      "style": "filled",         "fillcolor": "#fdf0e0", "color": "#c2762b"},
-    "gradient":  {"shape": "hexagon",  "style": "filled",         "fillcolor": "#fbdfbd", "color": "#b5651d", "margin": "0,0.02"},
-    "update":    {"shape": "cylinder", "style": "filled,dashed",  "fillcolor": "#e4f3e6", "color": "#4f9460"},
+    "input": _style("ellipse", "filled", "#dcebfa", "#4a7fb5"),
+    "parameter": _style("cylinder", "filled", "#dff1e2", "#4f9460"),
+    "constant": _style("note", "filled", "#f1f2f4", "#8a939e"),
+    "op": _style("box", "rounded,filled", "#ffffff", "#7d8896"),
+    "output": _style("box", "filled", "#ffffff", "#2b3442", borders=2),
+    "adjoint": _style("box", "filled", "#fdf0e0", "#c2762b"),
+    "gradient": _style("hexagon", "filled", "#fbdfbd", "#b5651d", margin="0,0.02"),
+    "update": _style("cylinder", "filled,dashed", "#e4f3e6", "#4f9460"),
 }
-# fmt: on
 
 LARGE = 300
 """Above this many nodes layout is made faster at the price of some beauty."""
@@ -76,7 +87,7 @@ def digraph(shown: Picture, legend: bool = True, start: Start = STARTS[0]) -> An
     large = len(shown.nodes) > LARGE
     shown = _without_crowds(shown) if large else shown
     graph.attr("graph", **_layout(large))
-    graph.attr("node", fontname=FONT, fontsize="11", fontcolor=INK, margin="0.12,0.06", height="0.3", penwidth="1.1")
+    graph.attr("node", fontname=FONT, fontsize="11", fontcolor=INK, height="0.3", penwidth="1.1")
     graph.attr("edge", color="#5d6875", arrowsize="0.6", penwidth="1.0")
     levels = {node.key: node.order for node in shown.nodes}
     columns = shown.orders if start.in_order else shown.orders[::-1]
@@ -95,10 +106,7 @@ def digraph(shown: Picture, legend: bool = True, start: Start = STARTS[0]) -> An
         for key in _highest(shown, levels):
             graph.edge("top", key, style="invis", weight=start.weight)
     for forward, adjoint in _rows(shown, levels):
-        with graph.subgraph() as row:
-            row.attr(rank="same")
-            row.node(forward)
-            row.node(adjoint)
+        graph.body.append(f"\t{{rank=same {forward} {adjoint}}}\n")
     for edge in shown.edges:
         _add_edge(graph, edge, levels)
     if legend:
@@ -147,10 +155,12 @@ def _column(order: int) -> dict[str, str]:
 
 
 def _add_nodes(graph: Any, nodes: Iterable[Node]) -> None:
+    kind = ""
     for node in nodes:
-        graph.node(
-            node.key, label=label_of(_lines(node)), tooltip=label_of([node.where or node.op]), **STYLES[node.kind]
-        )
+        if node.kind != kind:
+            kind = node.kind
+            graph.attr("node", **STYLES[kind])
+        graph.node(node.key, label=label_of(_lines(node)), tooltip=label_of([node.where or node.op]))
 
 
 def _lines(node: Node) -> list[str]:

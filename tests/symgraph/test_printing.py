@@ -1,0 +1,79 @@
+"""Graphs as text: let-form, user's names and order, parentheses only where needed, hostile names, long chains."""
+
+import numpy as np
+import pytest
+
+import symgraph as sg
+from symgraph.printing import to_text
+
+x, y = sg.symbol("x"), sg.symbol("y")
+A = sg.symbol("A", ("n", 3), "float32")
+
+
+@pytest.mark.parametrize(
+    ("expr", "text"),
+    [
+        (x * y + sg.sin(x), "x * y + sin(x)"),
+        (sg.symbol("v") * sg.symbol("u"), "v * u"),
+        (1 + x, "1 + x"),
+        (x - (y - 1), "x - (y - 1)"),
+        (-(x + y), "-(x + y)"),
+        (x**2, "x**2"),
+        (2 ** (x + 3), "2 ** (x + 3)"),
+        (sg.where(x > 0, x, 0.5), "where(x > 0, x, 0.5)"),
+        (A.sum(axis=0), "A.sum(axis=0)"),
+        (A @ sg.symbol("B", (3, 2), "float32"), "A @ B"),
+        (sg.log_softmax(A, axis=1), "log_softmax(A, axis=1)"),
+        (A.astype("int32"), "A.astype(int32)"),
+        (A + x, "A + x"),  # the cast of A that promotion does is not written
+        (sg.constant(np.array([1.0, 2.0])), "array([1, 2])"),
+        (x, "x"),
+    ],
+)
+def test_expressions(expr, text):
+    assert to_text(expr) == text
+
+
+def test_shared_and_named_parts_get_lines():
+    t = sg.exp(x)
+    assert to_text(t / (1 + t)) == "t1 = exp(x)\nt1 / (1 + t1)"
+    h = sg.named(sg.tanh(x * y), "hidden")
+    assert to_text(h + 1) == "hidden = tanh(x * y)\nhidden + 1"
+    assert to_text(h) == "hidden = tanh(x * y)"
+
+
+def test_outputs_are_called_by_key_name_or_gradient():
+    u, v = sg.symbol("u"), sg.symbol("v")
+    loss = sg.named(sg.sin(u) * v**3, "loss")
+    text = to_text([loss, *sg.grad(loss, [u, v])]).splitlines()
+    assert text[0] == "t1 = sin(u)"
+    assert [line.split(" = ")[0] for line in text if not line.startswith("t")] == ["loss", "grad_u", "grad_v"]
+    assert to_text({"a": u + 1, "b": u}) == "a = u + 1\nb = u"
+
+
+def test_long_lines_are_cut_into_parts():
+    value = x
+    for i in range(30):
+        value = sg.sin(value) + i
+    assert max(map(len, to_text(value).splitlines())) <= 100
+
+
+def test_hostile_and_equal_names_become_distinct_identifiers():
+    text = to_text(sg.symbol("x); import os") + sg.symbol("class") * sg.symbol("class"))
+    assert text == "x_import_os + class_ * class__2"
+
+
+def test_print_and_str():
+    assert str(x * y) == f"{x * y}" == "x * y"
+
+
+def test_every_step_has_a_line_for_several_outputs_and_bodies():
+    r = sg.jacobian(sg.tanh(A[0]) * x, A)
+    assert "body1(" in to_text(r)
+
+
+def test_long_chains_are_linear():
+    value = x
+    for _ in range(50_000):
+        value = sg.sin(value)
+    assert to_text(value).count("sin") == 50_000
