@@ -112,7 +112,8 @@ def link_adjoint(adjoint: Tensor, forward: Tensor) -> None:
         links = _adjoint_of.put(adjoint, {})
     known = links.get(id(forward))
     if known is None or known() is not forward:
-        links[id(forward)] = ref(forward)
+        key = id(forward)
+        links[key] = ref(forward, lambda _: links.pop(key, None))
 
 
 def adjoint_of(node: Tensor) -> list[Tensor]:

@@ -57,16 +57,19 @@ LOWEST = 20
 
 @dataclass(frozen=True)
 class Start:
-    """Where the search for a layout starts: columns in order or reversed, held by an unseen node above or not.
+    """Where the search for a layout starts: columns in order or reversed, held by an unseen node above or not, and whether
+    the edges from column to column take part in it.
 
     Left and right are alike to Graphviz. Where it begins decides which column comes to stand on the left.
     """
 
     weight: str | None
     in_order: bool = True
+    across: bool = False
 
 
-STARTS = (Start("0"), Start(None), Start(None, in_order=False), Start("10"), Start("10", in_order=False))
+STARTS = (Start("0"), Start(None), Start(None, in_order=False), Start("10"), Start("10", in_order=False),
+          Start("0", across=True), Start(None, across=True))  # fmt: skip
 """The first puts forward on the left in most graphs; `draw` looks, and tries the others where it does not."""
 
 COLUMNS = {0: "forward", 1: "backward"}
@@ -105,10 +108,12 @@ def digraph(shown: Picture, legend: bool = True, start: Start = STARTS[0]) -> An
     if guided:
         for key in _highest(shown, levels):
             graph.edge("top", key, style="invis", weight=start.weight)
-    for forward, adjoint in _rows(shown, levels):
+    rows = _rows(shown, levels)
+    for forward, adjoint in rows:
         graph.body.append(f"\t{{rank=same {forward} {adjoint}}}\n")
     for edge in shown.edges:
-        _add_edge(graph, edge, levels)
+        free = not start.across or (edge.kind == "adjoint" and (edge.tail, edge.head) not in rows)
+        _add_edge(graph, edge, levels, {"constraint": "false"} if free else {})
     if legend:
         _add_legend(graph, shown, levels, large)
     return graph
@@ -178,12 +183,12 @@ def label_of(lines: Iterable[str]) -> Any:
     return graphviz.nohtml("\\n".join(plain))
 
 
-def _add_edge(graph: Any, edge: Edge, levels: dict[str, int]) -> None:
+def _add_edge(graph: Any, edge: Edge, levels: dict[str, int], across: dict[str, str]) -> None:
     tail, head = levels[edge.tail], levels[edge.head]
     if edge.kind == "adjoint":
-        graph.edge(edge.tail, edge.head, style="dashed", color=LINK, dir="none", penwidth="1.2", constraint="false")
+        graph.edge(edge.tail, edge.head, style="dashed", color=LINK, dir="none", penwidth="1.2", **across)
     elif tail != head:
-        graph.edge(edge.tail, edge.head, color=SOFT, constraint="false", penwidth="0.8")
+        graph.edge(edge.tail, edge.head, color=SOFT, penwidth="0.8", **across)
     elif head % 2:
         graph.edge(edge.head, edge.tail, dir="back")
     else:
