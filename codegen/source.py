@@ -17,10 +17,10 @@ import numpy as np
 
 from symgraph.core import Body, Constant, Item, Leaf, Tensor, format_shape
 from symgraph.dims import Variable
-from symgraph.dtypes import FLOAT64, DType, promote, resolve, scalar_type
+from symgraph.dtypes import BOOL, FLOAT64, DType, is_lossless, promote, resolve, scalar_type
 from symgraph.errors import CompileError, DTypeError
 from symgraph.ops import code
-from symgraph.ops.base import Elementwise, Primitive
+from symgraph.ops.base import Elementwise, Primitive, gives_scalar
 from symgraph.ops.code import Code
 from symgraph.ops.creation import DimValue
 from symgraph.ops.einsum import Einsum
@@ -94,6 +94,7 @@ class _Emitter:
         self.next_of = {new: parameter for parameter, new in program.updates}
         self.reserved: dict[Tensor, str] = {}
         """Names kept for named nodes until their step is reached."""
+        self.locals: dict[str, str] = {}
 
     def emit(self) -> Source:
         """The whole function."""
@@ -113,7 +114,7 @@ class _Emitter:
                 self.reserved[node] = self.names.take(program.names[node])
         if self.outermost:  # constants are globals, which a local name would hide
             self.shared.names.taken |= self.names.taken
-        with code.emitting(dict(self.dims), self._body):
+        with code.emitting(dict(self.dims), self._body, self._local):
             for node in self.plan.steps:
                 if node not in self.code:
                     self._step(node)
@@ -171,8 +172,9 @@ class _Emitter:
                 if text.count(f"_{i}_") > 1:
                     xs[i] = self._named_operand(node.inputs[i], xs[i])
         if all(x.literal for x in xs) and xs and isinstance(op, Elementwise) and not node.aval.weak:
-            dtype = None if node.dtype == FLOAT64 or node.dtype.kind not in "fc" else node.dtype
             if op.like.__name__ == op.name:
+                kinds = [np.dtype(self._bare(x)[1]) for x in node.inputs]
+                dtype = None if resolve(op.like, *kinds)[1] == (node.dtype,) else node.dtype
                 return Code(
                     str(code.call(f"np.{op.name}", *self._in_user_order(node, xs), dtype=dtype)), aval=node.aval
                 )
@@ -248,16 +250,17 @@ class _Emitter:
 
     def _bare(self, x: Tensor) -> tuple[Code, DType | type]:
         """A value as shortly as possible, and what NumPy's promotion will see."""
-        if isinstance(x.op, Constant) and x.ndim == 0:
-            literal = code.literal(x.op.value)
-            literal = Code(str(literal), literal.prec, x.aval, literal=True)
-            written = x.op.value.item()
-            return literal, type(
-                written
-            ) if x.dtype.kind != "f" or "." in literal or "n" in literal or "e" in literal else int
-        if isinstance(x.op, Cast) and x not in self.reserved and x.inputs[0].dtype.kind != "c":
-            inner, seen = self._bare(x.inputs[0])
-            return inner, seen
+        cast = isinstance(x.op, Cast) and x not in self.reserved
+        source = x.inputs[0] if cast else x
+        if isinstance(source.op, Constant) and x.ndim == 0:
+            value = x.op.evaluate(source.op.value) if isinstance(x.op, Cast) else source.op.value
+            text = code.literal(value)
+            whole = x.dtype.kind == "f" and not any(c in text for c in ".ne")
+            return Code(str(text), text.prec, x.aval, literal=True), int if whole else scalar_type(x.dtype)
+        if cast and source.dtype.kind != "c":
+            if isinstance(source.op, Cast) and not is_lossless(source.inputs[0].dtype, source.dtype):
+                return self._strong(source), source.dtype
+            return self._bare(source)
         text = self._strong(x)
         return text, scalar_type(x.dtype) if text.literal else x.dtype
 
@@ -269,6 +272,12 @@ class _Emitter:
             if isinstance(op, Where | MaskedMultiply):
                 return promote(*seen[1:]) == wanted[1]
             assert isinstance(op, Elementwise)
+            if op.name != op.like.__name__ and any(s != w for s, w in zip(seen, wanted) if not isinstance(s, type)):
+                return False  # the source may bring in numbers of its own
+            if complex in seen and FLOAT64 in seen and not node.ndim:
+                return False  # 1j * np.float64(2) is a Python complex
+            if op.source == "**" and BOOL in seen:
+                return False  # NumPy squares booleans as int8
             found, _ = resolve(op.like, *seen)
         except DTypeError:
             return False
@@ -289,7 +298,7 @@ class _Emitter:
             literal = code.literal(x.op.value, exact=True)
             if x.dtype in (np.dtype(bool), np.dtype(np.int64)):
                 return Code(str(literal), literal.prec, x.aval, literal=True)
-            return Code(f"{code.dtype(x.dtype)}({literal})", aval=x.aval)
+            return Code(f"{code.scalar(x.dtype)}({literal})", aval=x.aval)
         if x not in self.code:
             self._primitive(x, x.op)  # type: ignore[arg-type]
         return self.code[x]
@@ -307,6 +316,12 @@ class _Emitter:
     def _body(self, body: Body) -> str:
         return self.shared.body(body, self.program.comments)
 
+    def _local(self, name: str) -> str:
+        """A variable that the statements of one op use for themselves, and those of another may use again."""
+        if name not in self.locals:
+            self.locals[name] = self.names.take(name)
+        return self.locals[name]
+
     # The end of the function
 
     def _finish(self) -> None:
@@ -323,14 +338,13 @@ class _Emitter:
             text = self._strong(node)
             roots = self.plan.roots[node]
             outside = any(isinstance(r.op, Leaf | Constant) for r in roots) or node in given or bool(roots & given)
-            readonly = isinstance(node.op, BroadcastTo)
             if isinstance(node.op, Constant) and node.ndim == 0:
-                text = Code(f"np.{_scalar_name(node)}({code.literal(node.op.value, exact=True)})")
+                text = Code(f"{code.scalar(node.dtype)}({code.literal(node.op.value, exact=True)})")
             elif isinstance(node.op, DimValue) or text.literal:
-                text = Code(f"np.{_scalar_name(node)}({text})")
-            elif node.ndim == 0 and outside:
+                text = Code(f"{code.scalar(node.dtype)}({text})")
+            elif node.ndim == 0 and (outside or not gives_scalar(node)):
                 text = Code(f"{text.atom}[()]")
-            elif outside or readonly:
+            elif outside or _is_readonly(node):
                 text = code.method(text, "copy")
             if updated and not text.isidentifier():
                 name = self.names.number("out")
@@ -512,8 +526,11 @@ def _rows(value: np.ndarray[Any, Any]) -> str:
     return f"[{', '.join(map(_rows, value))}]"
 
 
-def _scalar_name(x: Tensor) -> str:
-    return "bool_" if x.dtype.kind == "b" else x.dtype.name
+def _is_readonly(x: Tensor) -> bool:
+    """Whether the value may be a view, of a view, that NumPy lets nobody write."""
+    while isinstance(x.op, Primitive) and x.op.is_view and not x.op.readonly:
+        x = x.inputs[0]
+    return isinstance(x.op, Primitive) and x.op.readonly
 
 
 def _type(x: Tensor) -> str:

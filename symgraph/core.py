@@ -26,7 +26,7 @@ import numpy as np
 from .dims import Dim, Shape, dim, same_shape
 from .dtypes import DType, as_dtype
 from .errors import DTypeError, ShapeError, SymgraphError
-from .provenance import Location, current, format_location, name_of, user_location
+from .provenance import Location, current, format_location, name_of, user_call, user_location
 
 if TYPE_CHECKING:
     from .operators import Operators as _Operators
@@ -105,7 +105,7 @@ class Op:
     @cached_property
     def digest(self) -> int:
         """A number that depends on what the op is, never on the process or on what was built before."""
-        return digest_of(f"{type(self).__module__}.{type(self).__qualname__}{self!r}")
+        return digest_of(f"{self.name} {self!r}")
 
 
 def digest_of(text: str | bytes) -> int:
@@ -425,7 +425,7 @@ def _inferred(op: Op, inputs: tuple[Tensor, ...], flipped: bool = False) -> Aval
     try:
         return op.infer(*[x.aval for x in inputs])
     except (ShapeError, DTypeError) as error:
-        if getattr(error, "located", False):
+        if error.located:
             raise
         raise located_error(type(error), op.name, inputs[::-1] if flipped else inputs, str(error)) from None
 
@@ -433,7 +433,8 @@ def _inferred(op: Op, inputs: tuple[Tensor, ...], flipped: bool = False) -> Aval
 def located_error(kind: type[SymgraphError], what: str, operands: Sequence[Any], rule: str) -> SymgraphError:
     """An error that says where, what was tried, on which operands, and the broken rule with its remedy."""
     here = format_location(user_location())
-    text = f"{here + ': ' if here else ''}{what} of {' and '.join(map(describe, operands))}: {rule}"
+    tried = f"{what} of {' and '.join(map(describe, operands))}" if operands else what
+    text = ": ".join(filter(None, [here, tried, rule]))
     made = [
         f"{describe(x, short=True)} at {format_location(x.where)}"
         for x in operands
@@ -442,8 +443,15 @@ def located_error(kind: type[SymgraphError], what: str, operands: Sequence[Any],
     if made:
         text += f"\n  made: {', '.join(dict.fromkeys(made))}"
     error = kind(text)
-    error.located = True  # type: ignore[attr-defined]
+    error.located = True
     return error
+
+
+def misuse(kind: type[SymgraphError], rule: str) -> SymgraphError:
+    """The same error for the function that the user called, whichever that was: for checks that many functions share."""
+    name, arguments = user_call()
+    flat = [y for x in arguments for y in (x if isinstance(x, list | tuple) else [x])]
+    return located_error(kind, name, [x for x in flat if isinstance(x, Tensor)], rule)
 
 
 def describe(x: Any, short: bool = False) -> str:
@@ -453,6 +461,8 @@ def describe(x: Any, short: bool = False) -> str:
     name = name_of(x)
     if name is None:
         name = str(x.op.value) if isinstance(x.op, Constant) and x.op.value.size == 1 else x.op.name
+        if name == "cast":
+            name = f"cast {describe(x.inputs[0], short=True)}"
     return name if short or isinstance(x.aval, tuple) else f"{name} {x.aval}"
 
 
@@ -505,7 +515,7 @@ def as_shape(shape: Any, owner: str = "") -> Shape:
     if shape is None or isinstance(shape, int | str | Dim | np.integer):
         shape = (shape,)
     if isinstance(shape, set | dict | Tensor) or not isinstance(shape, Iterable):
-        raise ShapeError(f"a shape is a tuple of sizes, not {describe(shape)}")
+        raise misuse(ShapeError, f"a shape is a tuple of sizes, not {describe(shape)}")
     return tuple(_as_size(size, axis, owner) for axis, size in enumerate(shape))
 
 
@@ -523,14 +533,11 @@ def _as_size(size: Any, axis: int, owner: str) -> int | Dim:
             raise TypeError
         made = operator.index(size)
     except TypeError:
-        raise ShapeError(f"axis {axis} of a shape must be an int, a Dim or a name, not {describe(size)}") from None
+        rule = f"the size of axis {axis} must be an int, a Dim or a name, not {describe(size)}"
+        raise misuse(ShapeError, rule) from None
     if made < 0:
-        raise ShapeError(f"axis {axis} of shape {shape_text(size)} is negative; a size is at least 0")
+        raise misuse(ShapeError, f"the size of axis {axis} is negative ({made}); a size is at least 0")
     return made
-
-
-def shape_text(size: Any) -> str:
-    return str(size)
 
 
 def constant(value: Any, dtype: Any = None) -> Tensor:

@@ -39,11 +39,6 @@ def as_dtype(dtype: Any) -> DType:
     return found
 
 
-def is_float(dtype: DType) -> bool:
-    """Real floating point."""
-    return dtype.kind == "f"
-
-
 def is_complex(dtype: DType) -> bool:
     """Complex floating point."""
     return dtype.kind == "c"
@@ -57,6 +52,11 @@ def is_inexact(dtype: DType) -> bool:
 def real_dtype(dtype: DType) -> DType:
     """float32 for complex64, float64 for complex128, any other dtype unchanged."""
     return np.empty(0, dtype).real.dtype
+
+
+def is_lossless(old: DType, new: DType) -> bool:
+    """Whether every value survives; NumPy calls 64-bit ints to float64 safe, but 2**53 + 1 does not survive that."""
+    return np.can_cast(old, new, "safe") and not (old.kind in "iu" and old.itemsize == 8 and new.kind in "fc")
 
 
 def scalar_type(dtype: DType) -> type:

@@ -6,6 +6,9 @@ from __future__ import annotations
 class SymgraphError(Exception):
     """Base class of every error that symgraph raises on purpose."""
 
+    located = False
+    """Whether the message already has the user's line, the operation and its operands."""
+
 
 class ShapeError(SymgraphError, ValueError):
     """Shapes that do not fit, or a symbolic dimension about which something cannot be decided."""

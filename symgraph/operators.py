@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .core import Tensor, describe, format_shape
-from .dims import Size
+from .dims import Dim, Size
 from .ops.late import F
 from .provenance import set_name
 
@@ -308,6 +308,33 @@ class Operators:
             raise TypeError(_no_value(self, f"formatting with {spec!r}"))
         return str(self)
 
+    def __getattr__(self, name: str) -> Any:
+        """Called for what a tensor does not have: the names of other libraries are told their names here."""
+        if not name.startswith("_") and callable(getattr(F, name, None)):
+            cure = f"write symgraph.{name}(x)"
+        else:
+            cure = _CURES.get(name, "")
+        raise AttributeError(f"a tensor has no attribute {name!r}{cure and ': ' + cure}", name=name, obj=self)
+
+
+_VALUE = "it is a node of a graph and has no value; compute it with evaluate(x, {symbol: value})"
+_CURES = {
+    "eval": _VALUE,
+    "numpy": _VALUE,
+    "tolist": _VALUE,
+    "value": _VALUE,
+    "block_until_ready": _VALUE,
+    "grad": "gradients are tensors of their own, grad(loss, x)",
+    "backward": "gradients are tensors of their own, grad(loss, x)",
+    "detach": "write stop_gradient(x)",
+    "view": "write x.reshape(...), or x.astype(dtype)",
+    "unsqueeze": "write x[..., None] or expand_dims(x, axis)",
+    "permute": "write x.transpose(...)",
+    "sort": "it is immutable, and is not changed in place",
+    "fill": "it is immutable; write full_like(x, value)",
+    "nonzero": "the number of such places is not known now; choose values with where(condition, x, y)",
+}
+
 
 def _no_value(x: Any, what: str) -> str:
     return (
@@ -323,7 +350,22 @@ def _binary(function: Any, left: Any, right: Any) -> Tensor:
     return function(left, right)
 
 
+def _as_number(symbolic: Any, name: str) -> Any:
+    """An operator of sizes that, beside what is no size (a float, an array), computes with the size as a weak int."""
+
+    def operator(self: Dim, other: Any) -> Any:
+        found = symbolic(self, other) if symbolic else NotImplemented
+        if found is NotImplemented and isinstance(other, int | float | complex | np.number | np.ndarray | Dim):
+            return getattr(F.dim_value(self), name)(other)
+        return found
+
+    return operator
+
+
 def _install() -> None:
+    for stem in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
+        for name in (f"__{stem}__", f"__r{stem}__"):
+            setattr(Dim, name, _as_number(getattr(Dim, name, None), name))
     for name, member in vars(Operators).items():
         if name not in ("__module__", "__dict__", "__weakref__", "__doc__", "__slots__", "__hash__"):
             setattr(Tensor, name, member)

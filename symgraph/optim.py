@@ -21,8 +21,8 @@ import numpy as np
 from .core import Tensor, describe
 from .dtypes import is_complex
 from .errors import CompileError, ShapeError
-from .function import Parameter, parameter
 from .ops.late import F
+from .parameter import Parameter, parameter
 from .pytree import flatten
 
 Updates = dict[Parameter, Tensor]

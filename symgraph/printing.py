@@ -23,7 +23,7 @@ from typing import Any
 from codegen.names import Names, identifier
 
 from .core import Body, Bound, Constant, Item, Leaf, Op, Tensor, format_shape, toposort
-from .dims import Variable
+from .dims import Dim, Variable
 from .dtypes import promote, resolve, scalar_type
 from .errors import DTypeError
 from .ops import code
@@ -126,7 +126,7 @@ def _options(op: Op) -> dict[str, Any]:
     return {
         name: v
         for name, v in values.items()
-        if v not in (None, False, ()) and not isinstance(v, Body) and len(repr(v)) <= 24
+        if (isinstance(v, Dim) or v not in (None, False, ())) and not isinstance(v, Body) and len(repr(v)) <= 24
     }
 
 

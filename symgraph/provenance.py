@@ -7,11 +7,11 @@ Names and links are weak: they vanish with the nodes they speak of, so nothing o
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import os
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Generic, TypeVar
 from weakref import ref
@@ -30,10 +30,12 @@ _INTERNAL = (
     _HERE + os.sep,
     os.path.join(os.path.dirname(_HERE), "codegen") + os.sep,
     os.path.dirname(os.path.abspath(np.__file__)) + os.sep,
+    os.path.abspath(contextlib.__file__),  # where a decorated function is entered
     "<symgraph",
     "<__array_function__",
     "<frozen",
 )
+_DISPATCH = tuple(os.path.join(_HERE, name) for name in ("operators.py", "numpy_api.py"))
 _DEMO = os.path.join(_HERE, "demo") + os.sep  # written as a user writes, so its lines are a user's lines
 
 
@@ -47,16 +49,6 @@ current = _Current()
 While a graph is differentiated, `current.order` is the order of the derivative; what the user writes has order 0."""
 
 
-@contextmanager
-def located(where: Location | None) -> Iterator[None]:
-    """Nodes made inside are attributed to `where`."""
-    before, current.where = current.where, where
-    try:
-        yield
-    finally:
-        current.where = before
-
-
 def user_location() -> Location | None:
     """The innermost line of code that is neither symgraph's nor NumPy's."""
     if current.where is not None:
@@ -68,6 +60,26 @@ def user_location() -> Location | None:
             return os.path.basename(filename), frame.f_lineno
         frame = frame.f_back
     return None
+
+
+def user_call() -> tuple[str, list[object]]:
+    """The public function that the user called and its arguments, read off the stack to word an error; or nothing."""
+    frame: FrameType | None = sys._getframe(1)
+    called = None
+    while frame is not None:
+        code = frame.f_code
+        if not code.co_filename.startswith(_INTERNAL) or code.co_filename.startswith(_DEMO):
+            break
+        if not code.co_name.startswith(("_", "<")) and code.co_filename not in _DISPATCH:
+            called = frame
+        frame = frame.f_back
+    if called is None:
+        return "", []
+    code = called.f_code
+    count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & inspect.CO_VARARGS)
+    return code.co_name.rstrip("_"), [
+        called.f_locals[name] for name in code.co_varnames[:count] if name in called.f_locals
+    ]
 
 
 def format_location(where: Location | None) -> str:

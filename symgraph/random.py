@@ -15,14 +15,14 @@ from weakref import ref
 
 import numpy as np
 
-from .core import Tensor, as_shape, located_error
+from .core import Tensor, as_shape, describe, located_error
 from .dims import broadcast_shapes
 from .dtypes import DType, as_dtype, is_complex, is_inexact, promote
 from .errors import DTypeError, ShapeError
-from .function import Parameter, parameter
 from .ops.base import as_tensor, promotion_type
 from .ops.late import F
 from .ops.random import random_draw
+from .parameter import Parameter, parameter
 
 __all__ = [
     "RandomState", "normal", "uniform", "bernoulli", "exponential", "laplace", "gumbel", "integers", "permutation",
@@ -178,41 +178,49 @@ def _moved(x: Tensor, loc: Any, scale: Any, dtype: DType) -> Tensor:
     return x
 
 
+def _state(rng: Any) -> RandomState:
+    if not isinstance(rng, RandomState):
+        raise TypeError(
+            f"draws come from a RandomState, not {describe(rng)}: rng = RandomState(0), then rng.normal(shape=(3,))"
+        )
+    return rng
+
+
 def normal(rng: RandomState, loc: Any = 0.0, scale: Any = 1.0, shape: Any = None, dtype: Any = None) -> Tensor:
     """`rng.normal(loc, scale, shape, dtype)`."""
-    return rng.normal(loc, scale, shape, dtype)
+    return _state(rng).normal(loc, scale, shape, dtype)
 
 
 def uniform(rng: RandomState, low: Any = 0.0, high: Any = 1.0, shape: Any = None, dtype: Any = None) -> Tensor:
     """`rng.uniform(low, high, shape, dtype)`."""
-    return rng.uniform(low, high, shape, dtype)
+    return _state(rng).uniform(low, high, shape, dtype)
 
 
 def bernoulli(rng: RandomState, p: Any = 0.5, shape: Any = None, dtype: Any = bool) -> Tensor:
     """`rng.bernoulli(p, shape, dtype)`."""
-    return rng.bernoulli(p, shape, dtype)
+    return _state(rng).bernoulli(p, shape, dtype)
 
 
 def exponential(rng: RandomState, scale: Any = 1.0, shape: Any = None, dtype: Any = None) -> Tensor:
     """`rng.exponential(scale, shape, dtype)`."""
-    return rng.exponential(scale, shape, dtype)
+    return _state(rng).exponential(scale, shape, dtype)
 
 
 def laplace(rng: RandomState, loc: Any = 0.0, scale: Any = 1.0, shape: Any = None, dtype: Any = None) -> Tensor:
     """`rng.laplace(loc, scale, shape, dtype)`."""
-    return rng.laplace(loc, scale, shape, dtype)
+    return _state(rng).laplace(loc, scale, shape, dtype)
 
 
 def gumbel(rng: RandomState, loc: Any = 0.0, scale: Any = 1.0, shape: Any = None, dtype: Any = None) -> Tensor:
     """`rng.gumbel(loc, scale, shape, dtype)`."""
-    return rng.gumbel(loc, scale, shape, dtype)
+    return _state(rng).gumbel(loc, scale, shape, dtype)
 
 
 def integers(rng: RandomState, low: Any, high: Any = None, shape: Any = (), dtype: Any = None) -> Tensor:
     """`rng.integers(low, high, shape, dtype)`."""
-    return rng.integers(low, high, shape, dtype)
+    return _state(rng).integers(low, high, shape, dtype)
 
 
 def permutation(rng: RandomState, n: Any) -> Tensor:
     """`rng.permutation(n)`."""
-    return rng.permutation(n)
+    return _state(rng).permutation(n)

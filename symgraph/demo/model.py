@@ -68,9 +68,10 @@ def training_step(model: Model) -> sg.Function:
 def predictor(model: Model, mean: Any, scale: Any) -> sg.Function:
     """`predict(pixels)`: the digit each image shows and the probability of it, from pixels between 0 and 16."""
     pixels = sg.symbol("pixels", ("batch", 64), "float32")
-    logits = sg.substitute(model.logits, {model.x: (pixels - mean) / scale})
-    p = sg.named(sg.softmax(logits, axis=1), "p")
-    return sg.function([pixels], (sg.argmax(p, axis=1), p.max(axis=1)), name="predict")
+    x = (pixels - sg.named(sg.constant(mean), "mean_image")) / scale
+    p = sg.named(sg.softmax(sg.substitute(model.logits, {model.x: x}), axis=1), "p")
+    digit, probability = sg.named(p.argmax(axis=1), "digit"), sg.named(p.max(axis=1), "probability")
+    return sg.function([pixels], (digit, probability), name="predict")
 
 
 def kaiming(rng: np.random.Generator, inputs: int, outputs: int) -> Any:

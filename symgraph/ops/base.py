@@ -24,6 +24,7 @@ import numpy as np
 from ..core import (
     Aval,
     Constant,
+    Item,
     Op,
     ShapedArray,
     Tensor,
@@ -32,11 +33,13 @@ from ..core import (
     describe,
     located_error,
     make,
+    misuse,
+    toposort,
     weak_constant,
 )
-from ..dims import Dim, Shape, broadcast_shapes
+from ..dims import Dim, Shape, broadcast_shapes, prod, same
 from ..dtypes import DType, is_complex, is_inexact, resolve, scalar_type
-from ..errors import DTypeError, ShapeError
+from ..errors import DTypeError, GradientError, ShapeError
 from . import code
 from .code import Code
 from .late import F
@@ -75,13 +78,13 @@ class Primitive(Op):
     def pullback(self, ct: Any, mask: Mask, y: Tensor, xs: Sequence[Tensor], wanted: Sequence[bool]) -> list[Pulled]:
         """What each wanted operand receives from the cotangent of `y`."""
         raise located_error(
-            _gradient_error(), self.name, xs, "this op has no derivative; use stop_gradient if none is meant"
+            GradientError, self.name, xs, "this op has no derivative; use stop_gradient if none is meant"
         )
 
     def pushforward(self, ts: Sequence[Tensor | None], y: Tensor, xs: Sequence[Tensor]) -> Any:
         """The tangent of `y` from those of the operands, where None is zero."""
         raise located_error(
-            _gradient_error(), self.name, xs, "this op has no derivative; use stop_gradient if none is meant"
+            GradientError, self.name, xs, "this op has no derivative; use stop_gradient if none is meant"
         )
 
     hazard: str | None = None
@@ -95,8 +98,13 @@ class Primitive(Op):
 
     is_view: bool = False
     """Whether the result may share memory with an operand."""
+    readonly: bool = False
+    """Whether the result may be a view that NumPy lets nobody write."""
     inplace: bool = False
     """Whether the result may be written over an operand of the same type."""
+
+    scalar: bool = False
+    """Whether a result without axes is certainly a NumPy scalar, never an array of no axes."""
 
     literals: tuple[int, ...] = ()
     """The operands that may be written as plain numbers: the source itself sees to their dtype."""
@@ -117,15 +125,14 @@ class Primitive(Op):
 
     def cost(self, y: Any, *xs: ShapedArray) -> Any:
         """Floating-point operations, as a number or a Dim."""
-        from ..dims import prod
-
         return prod(y.shape) if isinstance(y, ShapedArray) else sum(prod(a.shape) for a in y)
 
 
-def _gradient_error() -> Any:
-    from ..errors import GradientError
-
-    return GradientError
+def gives_scalar(x: Tensor) -> bool:
+    """Whether the code of a value without axes certainly gives a NumPy scalar."""
+    while isinstance(x.op, Item) or x.op.name == "cast":
+        x = x.inputs[0]
+    return isinstance(x.op, Primitive) and x.op.scalar
 
 
 _sources: dict[tuple[Any, ...], Callable[..., Any]] = {}
@@ -179,6 +186,12 @@ def as_tensor(value: Any) -> Tensor:
     raise TypeError(f"{describe(value)} of type {type(value).__name__} cannot be used as a tensor")
 
 
+def strong(value: Any) -> Tensor:
+    """An operand as a tensor with a dtype of its own: an array made of a Python scalar is no longer weak."""
+    x = as_tensor(value)
+    return cast(x, x.dtype)
+
+
 def promotion_type(x: Tensor) -> DType | type:
     """How `x` takes part in promotion: by its dtype, or as a Python scalar when it is weak."""
     return scalar_type(x.dtype) if x.aval.weak else x.dtype
@@ -191,9 +204,21 @@ def cast(x: Tensor, dtype: DType) -> Tensor:
             return constant(as_array(x.op.value.item(), dtype))
         except DTypeError as error:
             raise located_error(DTypeError, f"cast to {dtype}", [x], str(error)) from None
-    if x.dtype == dtype and not x.aval.weak:
-        return x
-    return F.cast(x, dtype)
+    if x.aval.weak and x.inputs and isinstance(x.op, Elementwise):
+        x = _strengthened(x, dtype if is_inexact(dtype) else x.dtype)
+    return x if x.dtype == dtype and not x.aval.weak else F.cast(x, dtype)
+
+
+def _strengthened(x: Tensor, dtype: DType) -> Tensor:
+    """Arithmetic of sizes and Python scalars in the dtype of the tensor it meets, as if it were written there."""
+    done: dict[Tensor, Tensor] = {}
+    for node in toposort([x]):
+        done[node] = make(node.op, *[done[a] for a in node.inputs]) if node.inputs else cast(node, dtype)
+    return done[x]
+
+
+_ARITHMETIC = {np.add, np.subtract, np.multiply, np.divide, np.floor_divide, np.remainder, np.power, np.negative}
+"""Of sizes and Python scalars these make what Python makes of them: a number that is weak again."""
 
 
 def promoted(name: str, like: np.ufunc, args: Sequence[Any]) -> list[Tensor]:
@@ -203,6 +228,8 @@ def promoted(name: str, like: np.ufunc, args: Sequence[Any]) -> list[Tensor]:
         dtypes, _ = resolve(like, *[promotion_type(x) for x in xs])
     except DTypeError as error:
         raise located_error(DTypeError, name, xs, str(error)) from None
+    if like in _ARITHMETIC and all([x.aval.weak for x in xs]) and not all([isinstance(x.op, Constant) for x in xs]):
+        return xs
     return [x if x.dtype == d and not _weak_constant(x) else cast(x, d) for x, d in zip(xs, dtypes, strict=True)]
 
 
@@ -217,7 +244,7 @@ def axes_of(axis: Any, ndim: int, what: str = "axis") -> tuple[int, ...]:
     axes = axis if isinstance(axis, tuple | list) else (axis,)
     found = tuple(sorted(axis_of(a, ndim, what) for a in axes))
     if len(set(found)) != len(found):
-        raise ShapeError(f"{what}={axis} names an axis twice")
+        raise misuse(ShapeError, f"{what}={axis} names an axis twice")
     return found
 
 
@@ -228,7 +255,8 @@ def axis_of(axis: Any, ndim: int, what: str = "axis") -> int:
     except TypeError:
         raise TypeError(f"{what} must be an int, not {describe(axis)}") from None
     if not -ndim <= made < ndim:
-        raise ShapeError(f"{what}={made} is out of range for {ndim} axes (from {-ndim} to {ndim - 1})")
+        among = f"from {-ndim} to {ndim - 1}" if ndim else "there is none"
+        raise misuse(ShapeError, f"{what}={made} is out of range for {ndim} axes ({among})")
     return made % ndim if ndim else 0
 
 
@@ -246,6 +274,7 @@ class Elementwise(Primitive):
     """
 
     inplace = True
+    scalar = True
     registry: ClassVar[dict[str, Elementwise]] = {}
 
     def __init__(
@@ -427,14 +456,8 @@ def mask_or(a: Mask, b: Mask) -> Mask:
 def summed_axes(shape: Shape, target: Shape) -> tuple[int, ...]:
     """The axes over which a value of `shape`, broadcast from `target`, is summed to come back to it."""
     lead = len(shape) - len(target)
-    stretched = [
-        i + lead for i, t in enumerate(target) if isinstance(t, int) and t == 1 and not _is_one(shape[i + lead])
-    ]
+    stretched = [i + lead for i, t in enumerate(target) if same(t, 1) and not same(shape[i + lead], 1)]
     return (*range(lead), *stretched)
-
-
-def _is_one(size: Any) -> bool:
-    return isinstance(size, int) and size == 1
 
 
 def unbroadcast(ct: Tensor, x: Tensor) -> Tensor:
@@ -456,7 +479,7 @@ def unbroadcast_mask(mask: Mask, x: Tensor) -> Mask:
     if mask is None or x.ndim == mask.ndim == 0:
         return mask
     if mask.ndim < x.ndim or any(
-        _is_one(m) and not _is_one(s) for m, s in zip(mask.shape[::-1], x.shape[::-1], strict=False)
+        same(m, 1) and not same(s, 1) for m, s in zip(mask.shape[::-1], x.shape[::-1], strict=False)
     ):
         mask = F.broadcast_to(mask, broadcast_shapes(mask.shape, x.shape))
     axes = summed_axes(mask.shape, x.shape)

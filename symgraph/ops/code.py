@@ -69,8 +69,9 @@ class Code(str):
 
     def within(self, prec: int) -> str:
         """The text, in parentheses if it binds less tightly than `prec`."""
-        number = self.literal and not self.startswith("np.")  # 2.sum() is no Python
-        return str(self) if self.prec >= prec and not (number and prec == ATOM) else f"({self})"
+        if prec == ATOM and self.literal and not self.startswith("np."):  # 2.sum() is no Python, nor (2).sum()
+            return f"({self})" if self.aval is None else f"{scalar(self.aval.dtype)}({self})"
+        return str(self) if self.prec >= prec else f"({self})"
 
 
 def call(function: str, *args: Any, **options: Any) -> Code:
@@ -125,6 +126,11 @@ def dtype(dt: np.dtype[Any]) -> str:
     return "bool" if dt.kind == "b" else f"np.{dt.name}"
 
 
+def scalar(dt: np.dtype[Any]) -> str:
+    """The name of NumPy's scalar type: `np.float32`, `np.bool_`."""
+    return "np.bool_" if dt.kind == "b" else f"np.{dt.name}"
+
+
 def literal(value: Any, exact: bool = False) -> Code:
     """A Python literal for a 0-d NumPy value; a whole real number is written as an int unless `exact`."""
     kind = np.asarray(value).dtype.kind
@@ -155,20 +161,26 @@ def _real(value: Any, exact: bool) -> str:
 class _Emitting(threading.local):
     names: dict[Any, str] | None = None
     body: Callable[[Any], str] | None = None
+    local: Callable[[str], str] | None = None
 
 
 _emitting = _Emitting()
 
 
 @contextmanager
-def emitting(names: dict[Any, str], body: Callable[[Any], str]) -> Iterator[None]:
-    """While a function is emitted: the identifier of each dimension, and of the helper made from each body."""
-    before = _emitting.names, _emitting.body
-    _emitting.names, _emitting.body = names, body
+def emitting(names: dict[Any, str], body: Callable[[Any], str], local: Callable[[str], str] = str) -> Iterator[None]:
+    """While a function is emitted: the identifier of each dimension, of the helper made from each body, of a local."""
+    before = _emitting.names, _emitting.body, _emitting.local
+    _emitting.names, _emitting.body, _emitting.local = names, body, local
     try:
         yield
     finally:
-        _emitting.names, _emitting.body = before
+        _emitting.names, _emitting.body, _emitting.local = before
+
+
+def local(name: str) -> str:
+    """A variable of the statements of one op, such as the counter of a loop: `name`, or like it where that is taken."""
+    return name if _emitting.local is None else _emitting.local(name)
 
 
 def size(value: Size) -> Code:

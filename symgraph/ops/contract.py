@@ -30,21 +30,17 @@ def _contract(
     sizes: dict[Any, Size] = {}
     for labels, x in zip(operands, xs):
         for label, size in zip(labels, x.shape):
-            if not _is_one(size):
+            if not dims.same(size, 1):
                 sizes[label] = size
     kept, taken = [], []
     for labels, x in zip(operands, xs):
         ones = [
             i for i, (label, size) in enumerate(zip(labels, x.shape))
-            if _is_one(size) and label in sizes and (stretch is None or label in stretch)
+            if dims.same(size, 1) and label in sizes and (stretch is None or label in stretch)
         ]  # fmt: skip
         taken.append(F.squeeze(x, axis=tuple(ones)) if ones else x)
         kept.append([label for i, label in enumerate(labels) if i not in ones])
     return contraction(kept, output, taken)
-
-
-def _is_one(size: Size) -> bool:
-    return isinstance(size, int) and size == 1
 
 
 def _agree(name: str, xs: Sequence[Tensor], a: Size, b: Size, rule: str) -> None:
@@ -391,8 +387,8 @@ def _check_sizes(labels: Sequence[Sequence[Any]], xs: Sequence[Tensor]) -> None:
         for label, size in zip(ls, x.shape):
             repeated = list(ls).count(label) > 1
             known, owner = seen.get(label, (size, x))
-            if not repeated and (_is_one(size) or _is_one(known)):
-                known, owner = (size, x) if _is_one(known) else (known, owner)
+            if not repeated and (dims.same(size, 1) or dims.same(known, 1)):
+                known, owner = (size, x) if dims.same(known, 1) else (known, owner)
             else:
                 spelling = "an axis of '...'" if isinstance(label, _Dot) else f"label {label!r}"
                 where = f"{known} in {describe(owner, short=True)} and {size} in {describe(x, short=True)}"

@@ -39,7 +39,7 @@ from ..dims import _of as dim_of
 from ..dtypes import is_inexact, promote
 from ..errors import DTypeError, ShapeError
 from ..pytree import flatten, paths, tree_map
-from .base import Mask, Primitive, Pulled, as_tensor, cast, cast_back, promotion_type
+from .base import Mask, Primitive, Pulled, as_tensor, cast, cast_back, gives_scalar, promotion_type
 from .code import TERNARY, Code
 from .late import F
 
@@ -65,6 +65,11 @@ class Cond(Primitive):
         """Whether a branch may return its operand, or a view of one."""
         return any(_may_be_operand(y) for body in (self.true, self.false) for y in body.outputs)
 
+    @property
+    def scalar(self) -> bool:
+        """Whether every branch computes NumPy scalars for its results without axes."""
+        return all(gives_scalar(y) for body in (self.true, self.false) for y in body.outputs)
+
     def infer(self, pred: ShapedArray, *xs: ShapedArray) -> Aval:
         if pred.dtype != np.bool_ or pred.shape:
             raise DTypeError(f"the predicate is {pred}. It must be one bool: reduce it with all() or any()")
@@ -78,7 +83,7 @@ class Cond(Primitive):
     def numpy(self, pred: Code, *xs: Code) -> Code:
         from . import code
 
-        arguments = ", ".join(xs)
+        arguments = ", ".join(x.atom if x.literal else x for x in xs)  # a branch takes arrays, not Python numbers
         true, false = code.body(self.true), code.body(self.false)
         return Code(f"{true}({arguments}) if {pred.within(TERNARY + 1)} else {false}({arguments})", TERNARY)
 

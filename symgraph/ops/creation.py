@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import dims
-from ..core import Constant, ShapedArray, Tensor, as_shape, constant, describe, make
+from ..core import Constant, ShapedArray, Tensor, as_shape, constant, describe, make, misuse
 from ..dims import Dim, Shape, Size, as_size, same
 from ..dtypes import BOOL, FLOAT64, INT64, DType, as_dtype, promote, real_dtype
 from ..errors import DTypeError, ShapeError
@@ -212,15 +212,14 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Te
     for value in given:
         if isinstance(value, Tensor) or not isinstance(value, int | float | Dim | np.number):
             rule = f"{describe(value)} is not known now, so the size of the result is not. Use numbers and sizes"
-            raise ShapeError(f"arange{tuple(map(_shown, given))}: {rule}")
+            raise misuse(ShapeError, rule)
     if isinstance(step, Dim) or step == 0:
-        raise ShapeError(f"arange{tuple(map(_shown, given))}: the step must be a fixed number other than 0")
+        raise misuse(ShapeError, f"step={step} must be a fixed number other than 0")
     whole = all(isinstance(v, Dim) or float(v).is_integer() for v in given)
     if not whole:
         if any(isinstance(v, Dim) for v in given):
-            raise ShapeError(
-                f"arange{tuple(map(_shown, given))}: a symbolic range has whole bounds. Scale it: arange(n) * step"
-            )
+            rule = f"a symbolic range has whole bounds, not {', '.join(map(str, given))}. Scale it: arange(n) * step"
+            raise misuse(ShapeError, rule)
         return constant(np.arange(*given, dtype=dtype))
     found = (
         np.result_type(*[np.int64 if isinstance(v, int | Dim) else v for v in given])
@@ -228,13 +227,9 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Te
         else as_dtype(dtype)
     )
     if found == BOOL:
-        raise DTypeError("arange has no bool form. Compare a range instead: arange(n) > 0")
+        raise misuse(DTypeError, "there is no bool range. Compare one instead: arange(n) > 0")
     bounds = [v if isinstance(v, Dim) else int(v) for v in given]
     return make(Arange(bounds[0], bounds[1], int(step), found))
-
-
-def _shown(value: Any) -> Any:
-    return value if isinstance(value, int | float | Dim) else Code(describe(value))
 
 
 def linspace(
@@ -245,7 +240,7 @@ def linspace(
     Without `endpoint` the divisor is `num`. The ends may be tensors, broadcast, and the new axis stands at `axis`;
     `num` may be a symbolic size. With `retstep` also the distance is returned.
     """
-    a, b, n = as_tensor(start), as_tensor(stop), as_size(num)
+    a, b, (n,) = as_tensor(start), as_tensor(stop), as_shape((num,))
     if isinstance(a.op, Constant) and isinstance(b.op, Constant) and not isinstance(n, Dim):
         values, step = np.linspace(_scalar(a), _scalar(b), n, endpoint, retstep=True, dtype=dtype, axis=axis)
         return (constant(values), constant(step)) if retstep else constant(values)

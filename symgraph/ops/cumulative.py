@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import dims
-from ..core import ShapedArray, Tensor, located_error, make
+from ..core import ShapedArray, Tensor, make
 from ..dtypes import INT64, DType, as_dtype
 from ..errors import ShapeError
 from . import code
-from .base import General, Linear, Mask, Primitive, Pulled, as_tensor, axis_of, broadcast_like, cast
+from .base import General, Linear, Mask, Primitive, Pulled, axis_of, broadcast_like, strong
 from .code import Code
 from .late import F
 
@@ -150,14 +150,10 @@ def _wide(dtype: DType) -> DType:
 
 
 def _along(kind: type[Cumulative], x: Any, axis: Any, dtype: Any) -> Tensor:
-    x = as_tensor(x)
-    x = cast(x, x.dtype) if x.aval.weak else x
+    x = strong(x)
     if axis is None:
         x, axis = F.ravel(x), 0
-    try:
-        along = axis_of(axis, x.ndim)
-    except ShapeError as error:
-        raise located_error(ShapeError, kind.name, [x], str(error)) from None
+    along = axis_of(axis, x.ndim)
     wanted = None if dtype is None else as_dtype(dtype)
     if wanted is not None:
         x = F.astype(x, wanted)

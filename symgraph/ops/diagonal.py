@@ -6,6 +6,7 @@ other. Keeping a triangle is its own transpose.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,7 +57,7 @@ class Eye(Primitive):
 def eye(N: Any, M: Any = None, k: int = 0, dtype: Any = float) -> Tensor:
     """The (N, M) matrix with ones on the k-th diagonal; square without M."""
     rows, columns = as_shape((N, N if M is None else M))
-    return make(Eye(rows, columns, int(k), as_dtype(dtype)))
+    return make(Eye(rows, columns, operator.index(k), as_dtype(dtype)))
 
 
 def identity(n: Any, dtype: Any = float) -> Tensor:
@@ -107,7 +108,7 @@ def _triangle(part: str, x: Any, k: int) -> Tensor:
     x = as_tensor(x)
     if x.ndim == 1:
         x = F.broadcast_to(x, (x.shape[0], x.shape[0]))
-    return make(Triangle(part, int(k)), cast(x, x.dtype))
+    return make(Triangle(part, operator.index(k)), cast(x, x.dtype))
 
 
 def tri(N: Any, M: Any = None, k: int = 0, dtype: Any = float) -> Tensor:
@@ -125,6 +126,7 @@ class Diagonal(Linear):
     offset: int
     name = "diagonal"
     is_view = True
+    readonly = True
 
     def infer(self, x: ShapedArray) -> ShapedArray:
         if x.ndim < 2:
@@ -196,7 +198,7 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     a, b = axis_of(axis1, x.ndim, "axis1"), axis_of(axis2, x.ndim, "axis2")
     if a == b:
         raise located_error(ShapeError, "diagonal", [x], f"axis1 and axis2 are both {a}. Name two axes")
-    return make(Diagonal(int(offset)), F.moveaxis(x, (a, b), (-2, -1)))
+    return make(Diagonal(operator.index(offset)), F.moveaxis(x, (a, b), (-2, -1)))
 
 
 def diag(x: Any, k: int = 0) -> Tensor:
@@ -207,8 +209,8 @@ def diag(x: Any, k: int = 0) -> Tensor:
     if x.ndim != 1:
         rule = f"x must be a vector or a matrix, not have {x.ndim} axes. Use diagonal for a stack of matrices"
         raise located_error(ShapeError, "diag", [x], rule)
-    size = x.shape[0] + abs(int(k))
-    return make(DiagonalMatrix(int(k), size, size), x)
+    size = x.shape[0] + abs(operator.index(k))
+    return make(DiagonalMatrix(operator.index(k), size, size), x)
 
 
 def diagflat(x: Any, k: int = 0) -> Tensor:

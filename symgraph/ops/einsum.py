@@ -48,6 +48,8 @@ class Einsum(Multilinear):
         put = object.__setattr__
         put(self, "name", _name(self.operands, self.output))
         put(self, "commutative", len(self.operands) == 2 and self._reordered((1, 0)) == (self.operands, self.output))
+        put(self, "scalar", len(self.operands) == 2 and all(len(o) < 2 for o in self.operands))  # not by np.tensordot
+        put(self, "readonly", bool(self.sizes))  # np.broadcast_to
         put(
             self,
             "is_view",

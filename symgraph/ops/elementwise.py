@@ -188,6 +188,8 @@ def _sqrt_square_minus_1(x: Tensor) -> Tensor:
 class MaskedMultiply(Elementwise):
     """`masked_multiply(mask, a, b)` is a * b inside the mask and 0 outside it, whatever a and b are there."""
 
+    scalar = False
+
     def __call__(self, mask: Any, a: Any, b: Any) -> Tensor:
         xs = [as_tensor(a), as_tensor(b)]
         dtype = promote(*[promotion_type(x) for x in xs])
@@ -285,14 +287,14 @@ class Cast(Linear):
 
     dtype: DType
     name = "cast"
-    literals = (0,)
     inplace = False
 
     def infer(self, x: ShapedArray) -> ShapedArray:
         return ShapedArray(x.shape, self.dtype)
 
     def numpy(self, x: Code) -> Code:
-        return code.call(code.dtype(self.dtype), x) if x.literal else code.method(x, "astype", self.dtype)
+        size = x.literal and x.aval is not None and x.aval.weak
+        return code.call(code.scalar(self.dtype), x) if size else code.method(x, "astype", self.dtype)
 
     def evaluate(self, x: Any) -> Any:
         with np.errstate(all="ignore"):
@@ -460,9 +462,11 @@ def stop_gradient(x: Any) -> Tensor:
     return make(_stop_gradient, as_tensor(x))
 
 
-def clip(x: Any, a_min: Any = None, a_max: Any = None) -> Tensor:
-    """`minimum(maximum(x, a_min), a_max)`; at a bound the derivative is shared evenly."""
-    y = as_tensor(x)
+def clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Tensor:
+    """`minimum(maximum(x, a_min), a_max)`; at a bound the derivative is shared evenly. `min` and `max` name the bounds too."""
+    if (min is not None and a_min is not None) or (max is not None and a_max is not None):
+        raise TypeError("clip takes a_min or min, and a_max or max, not both")
+    y, a_min, a_max = as_tensor(x), min if a_min is None else a_min, max if a_max is None else a_max
     if a_min is not None:
         y = maximum(y, a_min)
     return y if a_max is None else minimum(y, a_max)

@@ -33,6 +33,7 @@ class Gather(Linear):
 
     axes: tuple[int, ...]
     name = "gather"
+    scalar = True
 
     def infer(self, x: ShapedArray, *indices: ShapedArray) -> ShapedArray:
         return ShapedArray(gathered(x.shape, self.axes, index_shape(indices)), x.dtype)

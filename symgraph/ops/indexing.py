@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core import Constant, Tensor, as_shape, constant, describe, located_error, make
 from ..dims import Dim, Shape, Size, prod, same, same_shape, slice_of
-from ..dtypes import BOOL, INT64, is_complex
+from ..dtypes import BOOL, INT64, as_dtype, is_inexact
 from ..errors import DTypeError, ShapeError
 from .base import as_tensor, axis_of, cast
 from .gather import ScatterAdd, ScatterSet, all_different, axes_from, gather, gathered, index_shape, position
@@ -72,11 +72,7 @@ class Selection:
 
     def _layout(self, v: Any, spread: bool) -> Tensor:
         """Values in the dtype of x, laid out as the gather does; one value is broadcast only if `spread`."""
-        v = as_tensor(v)
-        if is_complex(v.dtype) and not is_complex(self.x.dtype):
-            rule = "complex values cannot be written into real ones. Convert x with .astype(complex) first"
-            raise located_error(DTypeError, "at[...]", [self.x, v], rule)
-        v = cast(v, self.x.dtype)
+        v = _fitting(self.x, v)
         if not v.ndim and not spread:
             return v
         wanted = self.shape()
@@ -109,6 +105,16 @@ class Selection:
         return not self.axes or all_different(self.indices, [self.middle[a] for a in self.axes])
 
 
+def _fitting(x: Tensor, values: Any) -> Tensor:
+    """`values` in the dtype of x, or an error where that would drop fractions or imaginary parts."""
+    v = as_tensor(values)
+    kinds = "buifc".index
+    if x.dtype != BOOL and is_inexact(v.dtype) and kinds(v.dtype.kind) > kinds(x.dtype.kind):
+        rule = f"{v.dtype} values cannot be written into {x.dtype}. Convert x with .astype({str(v.dtype)!r}) first"
+        raise located_error(DTypeError, "at[...]", [x, v], rule)
+    return cast(v, x.dtype)
+
+
 def _scatter_set(x: Tensor, v: Tensor, axes: tuple[int, ...], indices: tuple[Tensor, ...]) -> Tensor:
     unique = all_different(indices, [x.shape[a] for a in axes])
     count = index_shape([i.aval for i in indices])
@@ -126,7 +132,7 @@ def select(x: Tensor, key: Any) -> Selection:
     try:
         return _select(x, key)
     except (ShapeError, DTypeError) as error:
-        if getattr(error, "located", False):
+        if error.located:
             raise
         raise located_error(type(error), "getitem", [x], str(error)) from None
 
@@ -333,8 +339,8 @@ def one_hot(labels: Any, num_classes: Any, dtype: Any = float) -> Tensor:
     if labels.dtype.kind not in "iu":
         rule = f"labels must be integers, not {labels.dtype}. Convert them with .astype(int)"
         raise located_error(DTypeError, "one_hot", [labels], rule)
-    same_class = F.equal(F.expand_dims(labels, -1), F.arange(num_classes, dtype=labels.dtype))
-    return F.cast(same_class, np.dtype(dtype))
+    (count,) = as_shape((num_classes,))
+    return F.cast(F.equal(F.expand_dims(labels, -1), F.arange(count, dtype=labels.dtype)), as_dtype(dtype))
 
 
 class At:
@@ -423,7 +429,7 @@ class Place:
 
     def _where(self, mask: Tensor, values: Any) -> Tensor:
         x = self.x
-        values = as_tensor(values)
+        values = _fitting(x, values)
         rest = x.ndim - mask.ndim
         if rest < 0 or not same_shape(mask.shape, x.shape[: mask.ndim]):
             rule = "a boolean key must have the sizes of the first axes of x"
@@ -434,7 +440,7 @@ class Place:
             )
             raise located_error(ShapeError, "at[mask]", [x, mask, values], rule)
         wide = F.expand_dims(mask, tuple(range(mask.ndim, x.ndim))) if rest else mask
-        return F.where(wide, cast(values, x.dtype), x)
+        return F.where(wide, values, x)
 
 
 LATE: dict[str, Any] = {"unslice": unslice}

@@ -109,6 +109,7 @@ class Determinant(General):
     """The determinant of each matrix: d(det A) = det(A) tr(inv(A) dA)."""
 
     name = "det"
+    scalar = True
     hazard = "A singular"
 
     def infer(self, a: ShapedArray) -> Aval:
@@ -132,6 +133,7 @@ class SignLogDet(General):
     """(s, l) with det A = s exp(l) and |s| = 1: with t = tr(inv(A) dA), dl = Re t and ds = i s Im t."""
 
     name = "slogdet"
+    scalar = True
     hazard = "A singular"
 
     def infer(self, a: ShapedArray) -> Aval:

@@ -41,9 +41,10 @@ class MapRows(Primitive):
         rows = code.size(xs[0].aval.shape[0])
         outputs = self.body.outputs
         empty = [str(code.call("np.empty", (xs[0].aval.shape[0], *y.shape), dtype=y.dtype)) for y in outputs]
-        targets = [f"{out}[i]"] if len(outputs) == 1 else [f"{out}[{k}][i]" for k in range(len(outputs))]
-        arguments = ", ".join([f"{x}[i]" for x in xs[: self.mapped]] + [str(x) for x in xs[self.mapped :]])
-        loop = f"for i in range({rows}):\n    {', '.join(targets)} = {code.body(self.body)}({arguments})"
+        i = code.local("i")
+        targets = [f"{out}[{i}]"] if len(outputs) == 1 else [f"{out}[{k}][{i}]" for k in range(len(outputs))]
+        arguments = ", ".join([f"{x}[{i}]" for x in xs[: self.mapped]] + [x.atom for x in xs[self.mapped :]])
+        loop = f"for {i} in range({rows}):\n    {', '.join(targets)} = {code.body(self.body)}({arguments})"
         return [f"{out} = {', '.join(empty)}", *loop.split("\n")]
 
     def evaluate(self, *values: Any) -> Any:

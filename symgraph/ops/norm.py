@@ -8,9 +8,9 @@ from typing import Any
 from ..core import Tensor, located_error, make
 from ..dtypes import FLOAT64, is_complex, is_inexact
 from ..errors import ShapeError
-from .base import axes_of, axis_of, cast
+from .base import axes_of, axis_of, cast, strong
 from .late import F
-from .reduce import Norm, axes_in, strong
+from .reduce import Norm
 
 __all__ = ["norm"]
 
@@ -29,7 +29,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> T
     if axis is not None and isinstance(axis, tuple | list) and len(axis) == 2 and ord is not None:
         row, column = (axis_of(a, x.ndim) for a in axis)
         return _matrix_norm(x, ord, row, column, keepdims)
-    axes = axes_in("norm", x, axis)
+    axes = axes_of(axis, x.ndim)
     if ord is None or (len(axes) == 1 and ord == 2):
         return _norm(x, axes, keepdims)
     if len(axes) == 2:

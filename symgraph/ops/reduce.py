@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .. import dims
-from ..core import ShapedArray, Tensor, located_error, make
+from ..core import ShapedArray, Tensor, make
 from ..dims import Shape
 from ..dtypes import BOOL, INT64, DType, as_dtype
 from ..errors import ShapeError
@@ -28,12 +28,12 @@ from .base import (
     Mask,
     Primitive,
     Pulled,
-    as_tensor,
     axes_of,
     axis_of,
     broadcast_like,
     cast,
     cast_back,
+    strong,
     times,
 )
 from .code import Code
@@ -55,6 +55,7 @@ class OverAxes(Primitive):
 
     axis: tuple[int, ...]
     keepdims: bool = False
+    scalar = True
 
     def result_dtype(self, dtype: DType) -> DType:
         """The dtype of the result, given that of the operand."""
@@ -111,20 +112,6 @@ class Reduction(OverAxes, General):
     def pushforward(self, ts: Sequence[Tensor | None], y: Tensor, xs: Sequence[Tensor]) -> Any:
         (t,), (x,) = ts, xs
         return None if t is None else sum(t * self.partial(self.aligned(y), x), self.axis, keepdims=self.keepdims)
-
-
-def strong(x: Any) -> Tensor:
-    """An operand as a tensor with a dtype of its own."""
-    x = as_tensor(x)
-    return cast(x, x.dtype) if x.aval.weak else x
-
-
-def axes_in(name: str, x: Tensor, axis: Any) -> tuple[int, ...]:
-    """`axis` as increasing non-negative ints, or an error of the function `name`."""
-    try:
-        return axes_of(axis, x.ndim)
-    except ShapeError as error:
-        raise located_error(ShapeError, name, [x], str(error)) from None
 
 
 def reduce(op: OverAxes, x: Tensor) -> Tensor:
@@ -196,7 +183,7 @@ def _accumulate(kind: type[Accumulation], x: Any, axis: Any, dtype: Any, keepdim
     if wanted is not None:
         x = F.astype(x, wanted)
         wanted = None if sum_dtype(wanted) == wanted else wanted
-    return reduce(kind(axes_in(kind.name, x, axis), bool(keepdims), wanted), x)
+    return reduce(kind(axes_of(axis, x.ndim), bool(keepdims), wanted), x)
 
 
 def sum(x: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
@@ -221,8 +208,11 @@ def prod(x: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) ->
 class Extreme(Reduction):
     """The largest or smallest element. Those that attain it share the cotangent evenly, and the mask selects them."""
 
+    limit: bool = False
+    """Whether the result among no elements is an infinity rather than an error."""
+
     def infer(self, x: ShapedArray) -> ShapedArray:
-        for a in self.axis:
+        for a in () if self.limit else self.axis:
             _require_elements(x, a)
         return super().infer(x)
 
@@ -258,6 +248,9 @@ class Max(Extreme):
 
     name = "max"
 
+    def options(self, x: Code) -> dict[str, Any]:
+        return super().options(x) | ({"initial": Code("-np.inf")} if self.limit else {})
+
 
 @dataclass(frozen=True)
 class Min(Extreme):
@@ -278,7 +271,7 @@ def max(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     Raises `ShapeError` over an axis of size 0.
     """
     x = strong(x)
-    return reduce(Max(axes_in("max", x, axis), bool(keepdims)), x)
+    return reduce(Max(axes_of(axis, x.ndim), bool(keepdims)), x)
 
 
 def min(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
@@ -287,7 +280,7 @@ def min(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     Raises `ShapeError` over an axis of size 0.
     """
     x = strong(x)
-    return reduce(Min(axes_in("min", x, axis), bool(keepdims)), x)
+    return reduce(Min(axes_of(axis, x.ndim), bool(keepdims)), x)
 
 
 amax, amin = max, min
@@ -327,11 +320,7 @@ def _arg(kind: type[Arg], x: Any, axis: Any, keepdims: bool) -> Tensor:
     if axis is None:
         y = make(kind((0,)), F.ravel(x))
         return F.reshape(y, (1,) * x.ndim) if keepdims else y
-    try:
-        a = axis_of(axis, x.ndim)
-    except ShapeError as error:
-        raise located_error(ShapeError, kind.name, [x], str(error)) from None
-    return make(kind((a,), bool(keepdims)), x)
+    return make(kind((axis_of(axis, x.ndim),), bool(keepdims)), x)
 
 
 def argmax(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
@@ -375,13 +364,13 @@ class AllOf(Logical):
 def any(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """Whether any element over axes is true (not zero); bool."""
     x = strong(x)
-    return reduce(AnyOf(axes_in("any", x, axis), bool(keepdims)), x)
+    return reduce(AnyOf(axes_of(axis, x.ndim), bool(keepdims)), x)
 
 
 def all(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """Whether all elements over axes are true (not zero); bool."""
     x = strong(x)
-    return reduce(AllOf(axes_in("all", x, axis), bool(keepdims)), x)
+    return reduce(AllOf(axes_of(axis, x.ndim), bool(keepdims)), x)
 
 
 # Length --------------------------------------------------------------------------------------------------------------

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import dims
-from ..core import ShapedArray, Tensor, as_shape, describe, format_shape, located_error, make
+from ..core import ShapedArray, Tensor, as_shape, describe, format_shape, located_error, make, misuse
 from ..dims import Dim, Shape, Size, prod, require_equal, same, same_shape
 from ..errors import ShapeError
 from . import code
-from .base import Linear, as_tensor, axes_of, axis_of, cast, unbroadcast, unbroadcast_mask
+from .base import Linear, as_tensor, axes_of, axis_of, strong, unbroadcast, unbroadcast_mask
 from .code import Code
 
 __all__ = [
@@ -26,12 +26,6 @@ __all__ = [
     "transpose", "permute_dims", "swapaxes", "moveaxis", "rollaxis", "matrix_transpose",
     "broadcast_to", "broadcast_arrays", "broadcast_shapes",
 ]  # fmt: skip
-
-
-def strong(x: Any) -> Tensor:
-    """An operand as a tensor with a dtype of its own: an array made of a Python scalar is no longer weak."""
-    x = as_tensor(x)
-    return cast(x, x.dtype) if x.aval.weak else x
 
 
 def shape(x: Any) -> Shape:
@@ -105,12 +99,8 @@ class Reshape(Linear):
         return 0
 
 
-def _is_one(n: Size) -> bool:
-    return isinstance(n, int) and n == 1
-
-
 def _wide(s: Shape) -> Shape:
-    return tuple(n for n in s if not _is_one(n))
+    return tuple(n for n in s if not same(n, 1))
 
 
 def _dropping(old: Shape, new: Shape) -> tuple[int, ...] | None:
@@ -119,7 +109,7 @@ def _dropping(old: Shape, new: Shape) -> tuple[int, ...] | None:
     extra = len(old) - len(new)
     rest = list(new)
     for axis, n in enumerate(old):
-        if _is_one(n) and len(axes) < extra:
+        if same(n, 1) and len(axes) < extra:
             axes.append(axis)
         elif not rest or not same(rest.pop(0), n):
             return None
@@ -202,7 +192,7 @@ def _index(n: Any) -> int:
     try:
         return operator.index(n)
     except TypeError:
-        raise ShapeError(f"a shape is made of ints and sizes, not {describe(n)}") from None
+        raise misuse(ShapeError, f"a shape is made of ints and sizes, not {describe(n)}") from None
 
 
 def ravel(x: Any, order: str = "C") -> Tensor:
@@ -237,7 +227,7 @@ def squeeze(x: Any, axis: Any = None) -> Tensor:
         return reshape(x, _wide(x.shape))
     axes = axes_of(axis, x.ndim)
     for a in axes:
-        if not _is_one(x.shape[a]):
+        if not same(x.shape[a], 1):
             rule = (
                 f"axis {a} has size {x.shape[a]}, and only an axis of fixed size 1 can be dropped. Index it, or reshape"
             )
@@ -378,6 +368,7 @@ class BroadcastTo(Linear):
     shape: Shape
     name = "broadcast_to"
     is_view = True
+    readonly = True
 
     def infer(self, x: ShapedArray) -> ShapedArray:
         lead = len(self.shape) - x.ndim
@@ -385,7 +376,7 @@ class BroadcastTo(Linear):
             if lead < 0:
                 raise ShapeError
             for old, new in zip(x.shape, self.shape[lead:], strict=True):
-                if not _is_one(old):
+                if not same(old, 1):
                     require_equal(new, old)
         except ShapeError:
             raise ShapeError(

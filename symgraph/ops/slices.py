@@ -35,6 +35,7 @@ class Slice(Linear):
     items: Items
     name = "getitem"
     is_view = True
+    scalar = True
 
     def infer(self, x: ShapedArray) -> ShapedArray:
         return ShapedArray(sliced(x.shape, self.items), x.dtype)

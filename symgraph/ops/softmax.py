@@ -17,14 +17,14 @@ import numpy as np
 
 from .. import dims
 from ..core import ShapedArray, Tensor, located_error, make
-from ..dims import Size
+from ..dims import same
 from ..dtypes import FLOAT64, is_complex, is_inexact
 from ..errors import DTypeError
 from . import code
-from .base import General, Mask, Pulled, as_tensor, broadcast_like, cast, times
+from .base import General, Mask, Pulled, as_tensor, axes_of, broadcast_like, cast, times
 from .code import Code
 from .late import F
-from .reduce import Reduction, axes_in
+from .reduce import Max, Reduction
 
 __all__ = ["logsumexp", "softmax", "log_softmax"]
 
@@ -152,7 +152,8 @@ class LogSoftmax(Rowwise):
 
 def _parts(x: Tensor, axis: tuple[int, ...], guarded: bool) -> tuple[Tensor, Tensor, Tensor]:
     """The largest element m of each row, exp(x - m) and its sum; guarded, an infinite m is replaced by 0."""
-    m = F.max(x, axis, keepdims=True)
+    limit = not all(isinstance(x.shape[a], int) for a in axis)
+    m = make(Max(axis, True, limit), x)
     if guarded:
         m = F.where(F.isfinite(m), m, 0)
     e = F.exp(x - m)
@@ -167,18 +168,14 @@ def _operand(name: str, x: Any) -> Tensor:
     return cast(x, x.dtype if is_inexact(x.dtype) else FLOAT64)
 
 
-def _is_zero(size: Size) -> bool:
-    return isinstance(size, int) and size == 0
-
-
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """log(sum(exp(x))) over axes, without overflow: exact for -inf (an impossible term) and for +inf.
 
     The gradient is `softmax`, and 0 where all elements are -inf. Of no elements it is -inf.
     """
     x = _operand("logsumexp", x)
-    op = LogSumExp(axes_in("logsumexp", x, axis), bool(keepdims))
-    if any(_is_zero(x.shape[a]) for a in op.axis):
+    op = LogSumExp(axes_of(axis, x.ndim), bool(keepdims))
+    if any(same(x.shape[a], 0) for a in op.axis):
         return F.full(op.infer(x.aval).shape, -np.inf, x.dtype)
     return make(op, x) if op.axis else x
 
@@ -191,12 +188,12 @@ def softmax(x: Any, axis: Any = -1) -> Tensor:
     (batch, 10)
     """
     x = _operand("softmax", x)
-    axes = axes_in("softmax", x, axis)
-    return x if any(map(_is_zero, x.shape)) else make(Softmax(axes), x) if axes else F.ones_like(x)
+    axes = axes_of(axis, x.ndim)
+    return x if any(same(n, 0) for n in x.shape) else make(Softmax(axes), x) if axes else F.ones_like(x)
 
 
 def log_softmax(x: Any, axis: Any = -1) -> Tensor:
     """log(softmax(x)) over `axis` (the last, unless told), accurate where softmax is close to 0 or 1."""
     x = _operand("log_softmax", x)
-    axes = axes_in("log_softmax", x, axis)
-    return x if any(map(_is_zero, x.shape)) else make(LogSoftmax(axes), x) if axes else F.zeros_like(x)
+    axes = axes_of(axis, x.ndim)
+    return x if any(same(n, 0) for n in x.shape) else make(LogSoftmax(axes), x) if axes else F.zeros_like(x)

@@ -49,16 +49,25 @@ def _spherical_jn(n: Code, x: Code) -> Code:
     return made if double else code.method(made, "astype", x.aval.dtype)
 
 
+def _typed(x: Code) -> Code:
+    """A number with its dtype, where it meets nothing but Python numbers."""
+    return Code(x.atom) if x.literal else x
+
+
 def _xlogy(x: Code, y: Code) -> Code:
     """0 where x = 0 for every y, without a warning where y = 0 too."""
     return code.infix(
-        "*", x, code.call("np.log", code.call("np.where", code.infix("==", x, code.literal(0)), code.literal(1), y))
+        "*",
+        x,
+        code.call("np.log", code.call("np.where", code.infix("==", x, code.literal(0)), code.literal(1), _typed(y))),
     )
 
 
 def _xlog1py(x: Code, y: Code) -> Code:
     return code.infix(
-        "*", x, code.call("np.log1p", code.call("np.where", code.infix("==", x, code.literal(0)), code.literal(0), y))
+        "*",
+        x,
+        code.call("np.log1p", code.call("np.where", code.infix("==", x, code.literal(0)), code.literal(0), _typed(y))),
     )
 
 

@@ -16,9 +16,8 @@ from ..core import Tensor, located_error
 from ..dims import Dim, Size
 from ..dtypes import BOOL, FLOAT64, DType, as_dtype, is_complex, is_inexact, promote, real_dtype
 from ..errors import ShapeError
-from .base import as_tensor, broadcast_like, cast
+from .base import as_tensor, axes_of, broadcast_like, cast, strong
 from .late import F
-from .reduce import axes_in, strong
 
 __all__ = ["mean", "average", "var", "std", "ptp", "count_nonzero"]
 
@@ -28,7 +27,7 @@ HALF, SINGLE = np.dtype(np.float16), np.dtype(np.float32)
 def mean(x: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
     """The arithmetic mean over axes, sum(x) / n: float64 for booleans and integers, else in the dtype of `x`."""
     x, result = _real_operand(x, dtype)
-    return cast(F.sum(x, axis, keepdims=keepdims) / count("mean", x, axis), result)
+    return cast(F.sum(x, axis, keepdims=keepdims) / count(x, axis), result)
 
 
 def var(x: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
@@ -36,7 +35,7 @@ def var(x: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: 
     x, result = _real_operand(x, dtype)
     d = x - mean(x, axis, keepdims=True)
     squares = F.real(d * F.conj(d)) if is_complex(x.dtype) else d * d
-    n = _freedom("var", x, axis, ddof)
+    n = _freedom(x, axis, ddof)
     return cast(F.sum(squares, axis, keepdims=keepdims) / n, real_dtype(result))
 
 
@@ -46,10 +45,10 @@ def std(x: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: 
     Like that of a norm, the derivative is 0 where all elements are equal.
     """
     x, result = _real_operand(x, dtype)
-    n = _freedom("std", x, axis, ddof)
+    n = _freedom(x, axis, ddof)
     root = math.sqrt(n) if isinstance(n, int | float) else F.sqrt(n)
     d = x - mean(x, axis, keepdims=True)
-    return cast(F.norm(d, None, axes_in("std", x, axis), keepdims) / root, real_dtype(result))
+    return cast(F.norm(d, None, axes_of(axis, x.ndim), keepdims) / root, real_dtype(result))
 
 
 def average(x: Any, axis: Any = None, weights: Any = None, returned: bool = False, keepdims: bool = False) -> Any:
@@ -60,11 +59,11 @@ def average(x: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     x = strong(x)
     if weights is None:
         y = mean(x, axis, keepdims=keepdims)
-        total = as_tensor(count("average", x, axis))
+        total = as_tensor(count(x, axis))
         return (y, F.broadcast_to(cast(total, y.dtype), y.shape)) if returned else y
     w = strong(weights)
     if w.ndim != x.ndim:
-        axes = axes_in("average", x, axis)
+        axes = axes_of(axis, x.ndim)
         if axis is None or w.ndim != 1 or len(axes) != 1:
             rule = "weights have the shape of x, or one axis when the average is over one axis. Broadcast them first"
             raise located_error(ShapeError, "average", [x, w], rule)
@@ -90,14 +89,14 @@ def count_nonzero(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
 # Parts ---------------------------------------------------------------------------------------------------------------
 
 
-def count(name: str, x: Tensor, axis: Any) -> Size:
+def count(x: Tensor, axis: Any) -> Size:
     """The number of elements along `axis`: a size, which is weak in arithmetic with tensors."""
-    return dims.prod([x.shape[a] for a in axes_in(name, x, axis)])
+    return dims.prod([x.shape[a] for a in axes_of(axis, x.ndim)])
 
 
-def _freedom(name: str, x: Tensor, axis: Any, ddof: Any) -> Any:
+def _freedom(x: Tensor, axis: Any, ddof: Any) -> Any:
     """n - ddof, and 0 where that is negative: a number, or a tensor of the precision of `x`."""
-    n = count(name, x, axis)
+    n = count(x, axis)
     if isinstance(n, int):
         return max(n - ddof, 0)
     if isinstance(ddof, int | Dim):

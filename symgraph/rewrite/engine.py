@@ -53,6 +53,9 @@ def rewrite(
                 continue
             current.where = node.where
             candidate = _with_bodies(rebuild(node, [done[x] for x in node.inputs]), rules, fired)
+            if candidate is not node and candidate in held:
+                done[node] = node  # equal to a frozen node by a rule, yet another expression
+                continue
             if candidate is not node and candidate in done:
                 done[node] = done[candidate]
                 continue

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..core import Constant, Item, Tensor, constant, make
 from ..dims import prod, same_shape
-from ..dtypes import DType, is_complex, is_inexact
+from ..dtypes import is_inexact, is_lossless
 from ..ops.base import Elementwise, Primitive, summed_axes
 from ..ops.creation import Full
 from ..ops.elementwise import Cast, MaskedMultiply, Where
@@ -128,14 +128,9 @@ def _cast_of_cast(node: Tensor) -> Tensor | None:
     inner = node.inputs[0]
     if inner.dtype == node.dtype and not inner.aval.weak:
         return inner
-    if isinstance(inner.op, Cast) and _is_lossless(inner.inputs[0].dtype, inner.dtype):
+    if isinstance(inner.op, Cast) and is_lossless(inner.inputs[0].dtype, inner.dtype):
         return F.cast(inner.inputs[0], node.dtype)
     return None
-
-
-def _is_lossless(old: DType, new: DType) -> bool:
-    """Whether every value survives; NumPy calls 64-bit ints to float64 safe, but 2**53 + 1 does not survive that."""
-    return np.can_cast(old, new, "safe") and not (old.kind in "iu" and old.itemsize == 8 and new.kind in "fc")
 
 
 # Arithmetic ----------------------------------------------------------------------------------------------------------
@@ -219,10 +214,6 @@ def _where_of_where(node: Tensor) -> Tensor | None:
     if isinstance(b.op, Where) and b.inputs[0] is m and b.ndim == b.inputs[2].ndim == node.ndim:
         return where(m, a, b.inputs[2])
     return None
-
-
-def _real_conj(node: Tensor) -> Tensor | None:
-    return node.inputs[0] if not is_complex(node.inputs[0].dtype) else None
 
 
 ELEMENTWISE = list(Elementwise.registry.values())

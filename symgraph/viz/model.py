@@ -14,9 +14,10 @@ from typing import Any
 
 from ..core import Constant, Item, Leaf, Symbol, Tensor, format_shape, toposort
 from ..errors import SymgraphError
-from ..function import Function, Parameter
+from ..function import Function
 from ..ops.base import as_tensor
 from ..ops.code import Code
+from ..parameter import Parameter
 from ..printing import expression, number
 from ..provenance import adjoint_of, format_location, name_of
 from ..pytree import flatten, paths

@@ -439,3 +439,10 @@ def test_real_variables_of_complex_functions_have_real_gradients():
     g = sg.grad(f, x)
     assert g.dtype == "float64"
     np.testing.assert_allclose(value(g, x=n), np.cos(n) - n * np.sin(n) + 0.5 * n, rtol=1e-10)
+
+
+def test_what_a_rule_turns_into_the_variable_is_not_the_variable():
+    x = symbol("x", 3)
+    a = 0.7 * x
+    loss = sg.sum(a) + sg.sum(0.7 * sg.negative(-x))
+    assert np.array_equal(value(sg.grad(loss, a), x=np.ones(3)), np.ones(3))

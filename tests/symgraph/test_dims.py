@@ -193,15 +193,13 @@ def test_operands() -> None:
     assert str(7 // (n + 1)) == "7 // (n + 1)" and str(np.int64(7) % (n + 1)) == "7 % (n + 1)"
     assert (three == n + 4) is False and type((n + three).evaluate({"n": three})) is int
     assert same(n + True, n + 1) and same(+n, n) and same(pow(n, three), n * n * n)
-    for bad in (1.0, "n", None, np.array([1, 2])):
+    for bad in ("n", None):
         for operation in (operator.add, operator.mul, operator.floordiv, operator.mod, operator.lt):
             with pytest.raises(TypeError):
                 operation(n, bad)
             with pytest.raises(TypeError):
                 operation(bad, n)
     assert (n == 1.0) is False and (n != "n") is True  # neither is a size: identity decides
-    with pytest.raises(TypeError):
-        n / 2
     with pytest.raises(ZeroDivisionError):
         n // 0
     with pytest.raises(ZeroDivisionError):

@@ -534,3 +534,15 @@ def test_warnings_of_hidden_formulas_stay_hidden_and_real_ones_do_not():
     sg.function([x], sg.grad(sg.where(x > 0, sg.log(x), 0).sum(), x))(np.array([0.0, 1.0]))
     with pytest.warns(RuntimeWarning, match="divide"):
         sg.function([x], sg.log(x))(np.array([0.0]))
+
+
+def test_updates_that_are_no_pairs_are_refused():
+    w = sg.parameter(np.zeros(3), "w")
+    with pytest.raises(sg.CompileError, match="updates must be a dict"):
+        sg.function([], w, updates=[w])
+
+
+def test_lines_are_the_users_where_decorated_functions_are_entered():
+    x, u = sg.symbol("x"), sg.symbol("u", (3,))
+    _, unused = sg.grad(x * x, [x, u], unused="zero")
+    assert unused.where[0] == "test_function.py"

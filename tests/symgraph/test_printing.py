@@ -77,3 +77,7 @@ def test_long_chains_are_linear():
     for _ in range(50_000):
         value = sg.sin(value)
     assert to_text(value).count("sin") == 50_000
+
+
+def test_a_symbolic_size_among_the_fields_of_an_op_prints():
+    assert "v" in str(sg.diag(sg.vector("v")))

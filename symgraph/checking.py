@@ -1,0 +1,181 @@
+"""What may be compiled: the inputs, outputs and updates of a function, and the sizes that must agree when it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from codegen.program import Check
+
+from .core import Constant, Symbol, Tensor, constant, describe, toposort
+from .dims import Dim, collecting, same_shape, variables
+from .errors import CompileError, DTypeError, ShapeError
+from .ops.base import Primitive, as_tensor, cast
+from .ops.creation import DimValue
+from .parameter import Parameter, ParameterLeaf
+from .provenance import format_location
+
+
+def check_options(backend: str, style: str, threads: int | None) -> None:
+    """The options of `function`."""
+    if backend != "numpy":
+        raise CompileError(f"backend={backend!r} is not available; the backend is 'numpy'")
+    if style not in ("fast", "plain"):
+        raise CompileError(f"style={style!r}: choose 'fast' or 'plain'")
+    if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
+        raise CompileError(f"threads={threads!r} must be a positive int or None")
+
+
+def named_inputs(inputs: Any) -> tuple[list[Tensor], list[str]]:
+    """The symbols to pass, and the names of the arguments."""
+    if isinstance(inputs, Tensor):
+        raise CompileError(f"inputs must be a list, tuple or dict of symbols: write [{describe(inputs, short=True)}]")
+    if not isinstance(inputs, list | tuple | dict):
+        raise CompileError(f"inputs must be a list, tuple or dict of symbols, not {describe(inputs)}")
+    pairs = list(inputs.items()) if isinstance(inputs, dict) else [(None, x) for x in inputs]
+    leaves, keys = [], []
+    for key, x in pairs:
+        if not isinstance(x, Tensor):
+            raise CompileError(f"an input must be a symbol, not {describe(x)}")
+        if isinstance(x, Parameter):
+            raise CompileError(f"{describe(x)} is a parameter: its value is read by itself; set it through .value")
+        if not isinstance(x.op, Symbol):
+            raise CompileError(
+                f"an input must be a symbol, but {describe(x)} is computed; use substitute to cut the graph there"
+            )
+        if key is not None and not isinstance(key, str):
+            raise CompileError(f"the keys of inputs are argument names, not {key!r}")
+        leaves.append(x)
+        keys.append(key or x.op.label)
+    for i, x in enumerate(leaves):
+        if any(x is other for other in leaves[:i]):
+            raise CompileError(f"{describe(x)} is given twice as an input")
+        if keys[i] in keys[:i]:
+            raise CompileError(f"two inputs are named {keys[i]!r}; pass a dict {{name: symbol}} to tell them apart")
+    return leaves, keys
+
+
+def strong(node: Tensor) -> Tensor:
+    """A result with a dtype of its own."""
+    if isinstance(node.aval, tuple) or not node.aval.weak:
+        return node
+    return constant(node.op.value) if isinstance(node.op, Constant) else cast(node, node.dtype)
+
+
+def checked_updates(updates: Any) -> list[tuple[Parameter, Tensor]]:
+    """The parameters to write and their new values, of their shapes and dtypes."""
+    if updates is None:
+        return []
+    pairs = list(updates.items()) if isinstance(updates, Mapping) else updates
+    if not isinstance(pairs, list | tuple) or not all(isinstance(p, list | tuple) and len(p) == 2 for p in pairs):
+        raise CompileError(
+            f"updates must be a dict {{parameter: new value}}, or pairs of these, not {describe(updates)}"
+        )
+    found: list[tuple[Parameter, Tensor]] = []
+    for target, new in pairs:
+        if not isinstance(target, Parameter):
+            raise CompileError(
+                f"an update changes a parameter, and {describe(target)} is none; make it with parameter(value, name)"
+            )
+        if any(target is p for p, _ in found):
+            raise CompileError(f"{describe(target)} is updated twice")
+        value = as_tensor(new)
+        if value.aval.weak:
+            value = (
+                cast(value, np.result_type(target.dtype, value.op.value.item()))
+                if isinstance(value.op, Constant)
+                else cast(value, target.dtype)
+            )
+        if value.ndim != target.ndim or not same_shape(value.shape, target.shape):
+            raise ShapeError(
+                f"the update of {describe(target)} has shape {value.shape}{_made(value)}; it must have the parameter's shape"
+            )
+        if value.dtype != target.dtype:
+            if not np.can_cast(value.dtype, target.dtype, "safe"):
+                raise DTypeError(
+                    f"the update of {describe(target)} is {value.dtype}{_made(value)}; writing it could lose values. "
+                    f"Use .astype({str(target.dtype)!r})"
+                )
+            value = cast(value, target.dtype)
+        found.append((target, value))
+    return found
+
+
+def _made(node: Tensor) -> str:
+    return f" (made at {format_location(node.where)})" if node.where else ""
+
+
+def advances(nodes: list[Tensor], changes: list[tuple[Parameter, Tensor]]) -> list[tuple[Parameter, Tensor]]:
+    """The next value of every random state that is read and not updated by the user."""
+    updated = {p for p, _ in changes}
+    found = toposort([*nodes, *[new for _, new in changes]])
+    return [(x, x.advance()) for x in found if isinstance(x, Parameter) and x.advance is not None and x not in updated]
+
+
+def check_leaves(leaves: list[Tensor], keys: list[str], given: list[Tensor], outputs_known: bool) -> None:
+    """Every symbol that is needed is an input, and every input is needed."""
+    order = toposort(given)
+    reached, known = set(order), set(leaves)
+    missing = [x for x in order if isinstance(x.op, Symbol) and x not in known]
+    if missing:
+        names = ", ".join(f"{describe(x)}{_made(x)}" for x in missing)
+        raise CompileError(
+            f"the outputs depend on {names}, which {'is' if len(missing) == 1 else 'are'} not among the inputs"
+        )
+    stray = [x for x in order if not x.inputs and not isinstance(x.op, Symbol | Constant | ParameterLeaf | Primitive)]
+    if stray:
+        raise CompileError(
+            f"the outputs depend on {describe(stray[0])}, which has no value outside the body it belongs to"
+        )
+    for x, key in zip(leaves, keys, strict=True):
+        if x not in reached and outputs_known and not gives_dimension(x, order):
+            raise CompileError(f"the input {key!r} ({describe(x)}) is not used by the outputs; leave it out")
+
+
+def gives_dimension(x: Tensor, order: Any) -> bool:
+    """Whether a size of `x` is used by the graph."""
+    mine = set(variables(*x.shape))
+    if not mine:
+        return False
+    for node in order:
+        avals = node.aval if isinstance(node.aval, tuple) else (node.aval,)
+        dims = [s for a in avals for s in a.shape] + ([node.op.dim] if isinstance(node.op, DimValue) else [])
+        if mine & set(variables(*dims)):
+            return True
+    return False
+
+
+def dimension_checks(leaves: list[Tensor], given: list[Tensor]) -> list[Check]:
+    """The sizes that the graph as written needs to be equal, in the user's terms."""
+    bound = {v for x in leaves for s in x.shape if isinstance(s, Dim) and s.is_variable for v in variables(s)}
+    checks: list[Check] = []
+    seen = set()
+    for node in toposort(given):
+        avals = node.aval if isinstance(node.aval, tuple) else (node.aval,)
+        unknown = [v for a in avals for v in variables(*a.shape) if v not in bound]
+        if unknown:
+            raise CompileError(
+                f"the size {unknown[0].name} of {describe(node)} cannot be told from the inputs; "
+                "give an input an axis of that size alone"
+            )
+        if not node.inputs or not any(
+            isinstance(s, Dim) for x in node.inputs if not isinstance(x.aval, tuple) for s in x.shape
+        ):
+            continue
+        with collecting() as pairs:
+            node.op.infer(*[x.aval for x in node.inputs])
+        for left, right in pairs:
+            key = (str(left), str(right))
+            if key not in seen:
+                seen.add(key)
+                operands = f" {_symbol_of(node)} ".join(describe(x, short=True) for x in node.inputs)
+                at = f", {format_location(node.where)}" if node.where else ""
+                checks.append(Check(left, right, f"used together by {operands}{at}"))
+    return checks
+
+
+def _symbol_of(node: Tensor) -> str:
+    source = getattr(node.op, "source", None)
+    return source if isinstance(source, str) and not source[-1].isalnum() else f"and, in {node.op.name},"

@@ -1,0 +1,71 @@
+"""What the values of a compiled function are called, and the nesting in which they are returned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .core import Constant, Leaf, Tensor
+from .provenance import adjoint_of, name_of
+from .pytree import flatten, paths
+from .rewrite import Mapping as NodeMap
+
+
+def source_names(given: list[Tensor], mapping: NodeMap, results: list[Any], outputs: Any) -> dict[Tensor, str]:
+    """What the nodes to be emitted are called: the user's names, `grad_W` for adjoints, the keys of the outputs."""
+    names: dict[Tensor, str] = {}
+    for old, new in mapping.items():
+        name = name_of(old) if old.leafy else None
+        if isinstance(old.op, Constant):
+            name = name_of(old)
+        if name and not isinstance(new.op, Leaf) and new not in names:
+            names[new] = name
+    for old, new in mapping.items():
+        if new in names or isinstance(new.op, Leaf | Constant):
+            continue
+        forward = [f for f in adjoint_of(old) if name_of(f)]
+        if forward:
+            names[new] = f"grad_{name_of(forward[0])}"
+    for result, path in zip(results, paths(outputs), strict=True):
+        key = path.rpartition("[")[2].rstrip("]")
+        if isinstance(result, Tensor) and key[:1] in "'\"" and key:
+            names.setdefault(mapping.get(result, result), key[1:-1])
+    return names
+
+
+def positions(outputs: Any) -> Any:
+    """The nesting of the outputs with the position of each leaf in its place; other keys than text are left to `restorer`."""
+    leaves, restore = flatten(outputs)
+    if restorer(outputs) is not None:
+        return tuple(range(len(leaves)))
+    return restore(range(len(leaves)))
+
+
+def restorer(outputs: Any) -> Callable[[Any], Any] | None:
+    """For a nesting that source text cannot spell (named tuples, keys that are objects): what rebuilds it."""
+    if _plain(outputs):
+        return None
+    return _Restore(_template(outputs))
+
+
+class _Restore:
+    """Rebuilds a nesting around a flat tuple; it pickles with the keys it holds."""
+
+    def __init__(self, template: Any) -> None:
+        self.template = template
+
+    def __call__(self, values: Any) -> Any:
+        return flatten(self.template)[1](values)
+
+
+def _template(tree: Any) -> Any:
+    leaves, restore = flatten(tree)
+    return restore([0] * len(leaves))
+
+
+def _plain(tree: Any) -> bool:
+    if isinstance(tree, dict):
+        return all(type(k) in (str, int) for k in tree) and all(map(_plain, tree.values()))
+    if isinstance(tree, list | tuple):
+        return type(tree) in (list, tuple) and all(map(_plain, tree))
+    return True
