@@ -42,13 +42,17 @@ class Turn:
     def join(turns: Sequence[Turn]) -> Turn:
         """One turn for all: later calls wait for each other."""
         first = turns[0]
-        for other in turns[1:]:
-            with first as a:
-                b = other.top()
-                if a is not b:
-                    with b.lock:
-                        b.parent = a
-        return first.top()
+        with _joining:  # one join at a time, or two could wait for each other's locks
+            for other in turns[1:]:
+                with first as a:
+                    b = other.top()
+                    if a is not b:
+                        with b.lock:
+                            b.parent = a
+            return first.top()
+
+
+_joining = threading.Lock()
 
 
 class ParameterLeaf(Leaf):

@@ -230,7 +230,21 @@ def promoted(name: str, like: np.ufunc, args: Sequence[Any]) -> list[Tensor]:
         raise located_error(DTypeError, name, xs, str(error)) from None
     if like in _ARITHMETIC and all([x.aval.weak for x in xs]) and not all([isinstance(x.op, Constant) for x in xs]):
         return xs
+    if like in _COMPARISONS and any(_overflows(x, d) for x, d in zip(xs, dtypes, strict=True)):
+        dtypes = (
+            np.result_type(np.int64, *dtypes),
+        ) * 2  # a number out of the range of the array's dtype compares all the same
     return [x if x.dtype == d and not _weak_constant(x) else cast(x, d) for x, d in zip(xs, dtypes, strict=True)]
+
+
+_COMPARISONS = frozenset([np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal])
+
+
+def _overflows(x: Tensor, dtype: DType) -> bool:
+    if not (_weak_constant(x) and dtype.kind in "iu" and x.dtype.kind == "i"):
+        return False
+    limits = np.iinfo(dtype)
+    return not limits.min <= x.op.number <= limits.max  # type: ignore[attr-defined]
 
 
 def _weak_constant(x: Tensor) -> bool:

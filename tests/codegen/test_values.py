@@ -118,3 +118,11 @@ def test_a_branch_given_a_number_takes_it_as_an_array(optimize):
     p = symbol("p", (), "bool")
     y = sg.cond(p, lambda a: a[None] * 2, lambda a: (a + 1)[None], sg.constant(3))
     agrees([y], [np.array([6])], {p: True}, optimize)
+
+
+@EITHER
+@pytest.mark.parametrize("dtype, number", [("uint8", -1), ("uint8", 256), ("int8", 255), ("uint64", -1), ("bool", 2)])
+def test_a_number_out_of_the_range_of_an_array_compares_with_it(dtype, number, optimize):
+    x = symbol("x", (3,), dtype)
+    v = np.array([0, 1, 3]).astype(dtype)
+    agrees([x == number, x < number, number <= x], [v == number, v < number, number <= v], {x: v}, optimize)
