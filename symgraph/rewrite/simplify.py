@@ -181,6 +181,14 @@ def _power_of_number(x: Tensor, c: Tensor) -> Tensor | None:
     return 1 / x if n == -1 else None
 
 
+def _negated_factor(node: Tensor) -> Tensor:
+    """x * (-y) = -(x * y), with the factors in the order in which they were written."""
+    x, y = node.inputs[::-1] if node.flipped else node.inputs
+    if x.op is F.negative:
+        return -(x.inputs[0] * y)
+    return -(x * y.inputs[0])
+
+
 def _masked_by_one(node: Tensor) -> Tensor | None:
     """`where(mask, a * 1, 0)` is `where(mask, a, 0)`; a mask applied twice is applied once; one that always holds, never."""
     mask, a, b = node.inputs
@@ -254,7 +262,7 @@ SIMPLIFY = CANONICALIZE + RuleSet(
     rule(x + x, lambda x: 2 * x if x.dtype != np.bool_ else None, tag="exact"),
     rule((x + y) + y, lambda x, y: x + 2 * y if x.dtype != np.bool_ else None),
     # signs travel outwards, where they meet and vanish
-    rule(x * (-y), lambda x, y: -(x * y), tag="exact"),
+    rule(x * (-y), _negated_factor, tag="exact"),
     rule(x / (-y), lambda x, y: -(x / y), tag="exact"),
     rule((-x) / y, lambda x, y: -(x / y), tag="exact"),
     rule(x + (-y), lambda x, y: x - y, tag="exact"),

@@ -15,7 +15,7 @@ def train(x, y):
         t3 = p_1 > 0.5
         t4 = -t1
         t5 = 1 - y
-        xent = np.logaddexp(t1, 0) * y + t5 * np.logaddexp(t4, 0)
+        xent = y * np.logaddexp(t1, 0) + t5 * np.logaddexp(t4, 0)
         cost = xent.sum() / samples + 0.01 * (w**2).sum()
         t6 = y / samples / (1 + np.exp(t4)) - t5 / samples / t2
         grad_w = -t6 @ x + 0.02 * w
