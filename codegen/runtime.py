@@ -13,7 +13,7 @@ import numpy as np
 from symgraph.core import Tensor, format_shape
 from symgraph.dims import Dim, Shape, Variable, evaluate
 from symgraph.dtypes import DType, is_complex
-from symgraph.errors import DTypeError, ShapeError
+from symgraph.errors import CompileError, DTypeError, ShapeError
 
 from .program import Check
 from .source import Source
@@ -30,7 +30,11 @@ def load_text(text: str, name: str, values: Mapping[str, Any]) -> Callable[..., 
     """The function `name` of a generated module, whose lines tracebacks and debuggers can show."""
     filename = f"<generated {name} {next(_serial)}>"
     scope: dict[str, Any] = {"__name__": f"generated.{name}", **values}
-    exec(compile(text, filename, "exec"), scope)
+    try:
+        exec(compile(text, filename, "exec"), scope)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        raise CompileError(f"{name} uses {error.name}, which is not installed: pip install {package}") from None
     linecache.cache[filename] = len(text), None, text.splitlines(keepends=True), filename
     function: Callable[..., Any] = scope[name]
     return function

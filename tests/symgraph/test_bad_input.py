@@ -286,3 +286,11 @@ def test_a_name_cannot_leave_the_docstring():
     exec(compile("def act():\n    return v * 2 + v * 2 * v", "a\nraise SystemExit\n.py", "exec"), {"v": v}, scope)
     g = sg.function([v], [scope["act"](), v * 2])
     assert g(np.ones(3))[0].tolist() == [4, 4, 4]
+
+
+def test_a_function_that_needs_scipy_says_so_where_it_is_missing(monkeypatch):
+    u = symbol("u")
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    monkeypatch.setitem(sys.modules, "scipy.special", None)
+    with pytest.raises(sg.CompileError, match=r"f uses scipy.*pip install scipy"):
+        sg.function([u], sg.erf(u))
