@@ -62,6 +62,14 @@ class Primitive(Op):
         """The statements that compute `out`, for an op that one expression cannot write."""
         return None
 
+    def into(self, out: str, *xs: Code) -> list[str] | None:
+        """The statements that compute the result in the array `out`, without memory of their own where NumPy can.
+
+        `out` is C-contiguous, has the shape and dtype of the result and holds anything; it shares no memory with an
+        operand, but may be one of them where `inplace` says so. None where NumPy has no such form.
+        """
+        return None
+
     def lower(self, *xs: Tensor) -> Tensor | None:
         """The same value from simpler ops, taken just before scheduling, so that the parts are shared and fused."""
         return None
@@ -348,6 +356,10 @@ class Elementwise(Primitive):
         if self.source[-1].isalnum():
             return code.call(self.source, *xs)
         return code.prefix(self.source, *xs) if len(xs) == 1 else code.infix(self.source, *xs)
+
+    def into(self, out: str, *xs: Code) -> list[str] | None:
+        ufunc = isinstance(self.source, str) and self.like.nout == 1
+        return [str(code.call(f"np.{self.like.__name__}", *xs, out=Code(out)))] if ufunc else None
 
     def lower(self, *xs: Tensor) -> Tensor | None:
         return self._lower(*xs) if self._lower else None
