@@ -111,6 +111,16 @@ class Primitive(Op):
     inplace: bool = False
     """Whether the result may be written over an operand of the same type."""
 
+    def by_rows(self, y: ShapedArray, *xs: ShapedArray) -> tuple[bool, ...] | None:
+        """Whether each row of the result, `y[i]`, needs of an operand only its row i (True) or the whole (False).
+
+        None for an op that does not work row by row: then no loop over blocks of rows may hold it.
+        """
+        return None
+
+    combine: str | None = None
+    """The ufunc that joins the results for blocks of rows, for a reduction over the leading axis among others."""
+
     scalar: bool = False
     """Whether a result without axes is certainly a NumPy scalar, never an array of no axes."""
 
@@ -361,6 +371,9 @@ class Elementwise(Primitive):
         ufunc = isinstance(self.source, str) and self.like.nout == 1
         return [str(code.call(f"np.{self.like.__name__}", *xs, out=Code(out)))] if ufunc else None
 
+    def by_rows(self, y: ShapedArray, *xs: ShapedArray) -> tuple[bool, ...] | None:
+        return aligned_rows(y, *xs)
+
     def lower(self, *xs: Tensor) -> Tensor | None:
         return self._lower(*xs) if self._lower else None
 
@@ -402,6 +415,13 @@ class Elementwise(Primitive):
                 term = times(t, p, select, mask_and(mask_of(t), select))
                 total = term if total is None else total + term
         return None if total is None else broadcast_like(total, y)
+
+
+def aligned_rows(y: ShapedArray, *xs: ShapedArray) -> tuple[bool, ...] | None:
+    """The operands of an elementwise op that have the leading axis of the result; the others broadcast along it."""
+    if not isinstance(y, ShapedArray) or not y.shape:
+        return None
+    return tuple(len(x.shape) == len(y.shape) and same(x.shape[0], y.shape[0]) for x in xs)
 
 
 def _registered(name: str) -> Elementwise:

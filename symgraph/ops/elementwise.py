@@ -23,6 +23,7 @@ from .base import (
     Linear,
     Mask,
     Pulled,
+    aligned_rows,
     as_tensor,
     broadcast_like,
     cast,
@@ -234,6 +235,9 @@ class Where(General):
     name = "where"
     inplace = True
 
+    def by_rows(self, y: ShapedArray, *xs: ShapedArray) -> tuple[bool, ...] | None:
+        return aligned_rows(y, *xs)
+
     def infer(self, c: ShapedArray, a: ShapedArray, b: ShapedArray) -> ShapedArray:
         return ShapedArray(dims.broadcast_shapes(c.shape, a.shape, b.shape), a.dtype, c.weak and a.weak and b.weak)
 
@@ -288,6 +292,9 @@ class Cast(Linear):
     dtype: DType
     name = "cast"
     inplace = False
+
+    def by_rows(self, y: ShapedArray, *xs: ShapedArray) -> tuple[bool, ...] | None:
+        return aligned_rows(y, *xs)
 
     def infer(self, x: ShapedArray) -> ShapedArray:
         return ShapedArray(x.shape, self.dtype)

@@ -73,6 +73,9 @@ class OverAxes(Primitive):
         axis = None if whole else self.axis[0] if len(self.axis) == 1 else self.axis
         return {"axis": axis, "keepdims": True if self.keepdims else None}
 
+    def by_rows(self, y: ShapedArray, *xs: ShapedArray) -> tuple[bool, ...] | None:
+        return None if 0 in self.axis else (True,)
+
     def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
         (at,) = axes
         assert at is not None
@@ -149,6 +152,7 @@ class Sum(Accumulation, Linear):
     """The sum over axes; its transpose is broadcasting."""
 
     name = "sum"
+    combine = "np.add"
     adds = True
 
     def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
@@ -160,6 +164,7 @@ class Prod(Accumulation, Reduction):
     """The product over axes. The partial is the product of the *other* factors, which is exact where some are 0."""
 
     name = "prod"
+    combine = "np.multiply"
 
     def partial(self, y: Tensor, x: Tensor) -> Tensor:
         p: Tensor | None = None
@@ -247,6 +252,7 @@ class Max(Extreme):
     """The largest element over axes."""
 
     name = "max"
+    combine = "np.maximum"
 
     def options(self, x: Code) -> dict[str, Any]:
         return super().options(x) | ({"initial": Code("-np.inf")} if self.limit else {})
@@ -257,6 +263,7 @@ class Min(Extreme):
     """The smallest element over axes."""
 
     name = "min"
+    combine = "np.minimum"
 
 
 def _require_elements(x: ShapedArray, axis: int) -> None:
@@ -352,6 +359,7 @@ class AnyOf(Logical):
     """Whether an element is not zero; False of none."""
 
     name = "any"
+    combine = "np.logical_or"
 
 
 @dataclass(frozen=True)
@@ -359,6 +367,7 @@ class AllOf(Logical):
     """Whether every element is not zero; True of none."""
 
     name = "all"
+    combine = "np.logical_and"
 
 
 def any(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:

@@ -88,6 +88,13 @@ class Reshape(Linear):
             return code.method(x, "ravel")
         return code.method(x, "reshape", *self.shape) if self.shape else code.method(x, "reshape", ())
 
+    def by_rows(self, y: ShapedArray, *xs: ShapedArray) -> tuple[bool, ...] | None:
+        old, new = xs[0].shape, y.shape  # only where the source names no size: `x[:, None]`, `x.squeeze(axis=1)`
+        if not old or not new or same(old[0], 1) or not same(old[0], new[0]):
+            return None
+        named = len(old) == len(new) or (_inserting(old, new) if len(old) < len(new) else _dropping(old, new)) is None
+        return None if named else (True,)
+
     def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
         return reshape(ct, x.shape)
 
