@@ -1,134 +1,200 @@
-"""What compiling costs: import, compile, call, and long chains, as a Markdown table of medians.
+"""Measures symgraph and every installed peer on one list of workloads, and writes tables and a plot.
 
-python benchmarks/run.py            # all of it, about a minute
-python benchmarks/run.py --quick    # fewer repetitions
+    python benchmarks/run.py                                       # everything, one thread and all threads
+    python benchmarks/run.py mlp deep --peers jax torch --threads 1 --quick
+    python benchmarks/run.py --list
+    python benchmarks/run.py --costs                               # import, compile, call overhead and long chains only
+
+Every program runs in a fresh process. The programs of a workload are timed in turns (A B C A B C ...), so that whatever
+else the machine does falls on all of them alike; all get the same arrays, and their results are compared with those of
+NumPy by hand. With one thread, every process is bound to one core and every library told so. A peer that is missing,
+fails, disagrees or takes too long is a dash with its reason. Tables, plot and raw figures go to benchmarks/results/.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib.util
+import json
 import os
-import platform
-import statistics
+import select
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-import numpy as np
+ROOT = Path(__file__).resolve().parents[1]
+if __name__ == "__main__":
+    sys.path[0] = str(ROOT)
 
-import symgraph as sg
+import numpy as np  # noqa: E402
 
-IMPORT = """
-import time
-import numpy
-start = time.perf_counter()
-import symgraph
-print(time.perf_counter() - start)
-"""
+from benchmarks import costs, report  # noqa: E402
+from benchmarks.workloads import PEERS, WORKLOADS, Workload  # noqa: E402
+
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+}
 
 
 def main() -> None:
+    options = arguments()
+    if options.list:
+        for workload in WORKLOADS.values():
+            print(f"{workload.name:14} {workload.title}  [{', '.join(workload.peers())}]")
+        return
+    if options.costs:
+        print(costs.table(options.quick))
+        return
+    results = Path(options.results)
+    results.mkdir(parents=True, exist_ok=True)
+    measured = []
+    for name in options.workloads or WORKLOADS:
+        for threads in options.threads:
+            measured.append(measure(WORKLOADS[name], threads, options))
+            found = {"machine": report.machine(), "measured": measured}
+            (results / "figures.json").write_text(json.dumps(found, indent=1))
+            (results / "tables.md").write_text(report.tables(found))
+    print(report.tables(found))
+    report.plot(found, results / "figures.svg")
+
+
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer repetitions")
-    quick = parser.parse_args().quick
-    rows = [import_time(3 if quick else 9), compile_time(5 if quick else 21), *overhead(3 if quick else 15)]
-    rows += chains(1 if quick else 3)
-    print(f"Python {platform.python_version()}, NumPy {np.__version__}, {os.cpu_count()} cores\n")
-    print("| figure | median | target |\n|---|---:|---:|")
-    for figure, median, target in rows:
-        print(f"| {figure} | {median} | {target} |")
+    parser.add_argument("workloads", nargs="*", choices=[*WORKLOADS, []], metavar="workload", help="default: all")
+    parser.add_argument(
+        "--peers", nargs="+", choices=PEERS, default=list(PEERS), help="default: all that are installed"
+    )
+    parser.add_argument("--threads", nargs="+", choices=["1", "all"], default=["1", "all"])
+    parser.add_argument("--rounds", type=int, help="turns per program (default 7)")
+    parser.add_argument("--seconds", type=float, help="length of a turn (default 0.3)")
+    parser.add_argument("--limit", type=float, default=300, help="seconds after which a program is given up")
+    parser.add_argument("--quick", action="store_true", help="three short turns")
+    parser.add_argument("--small", action="store_true", help="small sizes: whether everything runs, not how fast")
+    parser.add_argument("--results", default=ROOT / "benchmarks" / "results", help="where the tables go")
+    parser.add_argument("--list", action="store_true", help="the workloads, and who has a program for each")
+    parser.add_argument("--costs", action="store_true", help="import, compile, call overhead and long chains only")
+    options = parser.parse_args()
+    options.rounds = options.rounds or (3 if options.quick else 7)
+    options.seconds = options.seconds or (0.1 if options.quick else 0.3)
+    return options
 
 
-def median(measure: Callable[[], float], repeat: int) -> float:
-    """The median of several measurements."""
-    return statistics.median(measure() for _ in range(repeat))
+def measure(workload: Workload, threads: str, options: argparse.Namespace) -> dict[str, Any]:
+    """One workload: every peer built and compared, then timed in turns."""
+    peers: dict[str, dict[str, Any]] = {}
+    running: dict[str, Program] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for peer in workload.peers():
+            if peer not in ("symgraph", "numpy") and peer not in options.peers:
+                continue
+            if importlib.util.find_spec(PEERS[peer]) is None:
+                peers[peer] = {"error": "not installed"}
+                continue
+            program = Program(workload.name, peer, threads, folder, options)
+            peers[peer] = built = program.ask(do="build")
+            if "error" not in built:
+                running[peer] = program
+        for peer, reason in workload.without.items():
+            peers[peer] = {"error": reason}
+        for peer in list(running):
+            difference = disagreement(folder, peer, workload.tolerance)
+            if difference:
+                peers[peer]["error"] = difference
+                running.pop(peer).stop()
+        for _ in range(options.rounds):
+            for peer in list(running):
+                answer = running[peer].ask(do="time", seconds=options.seconds)
+                if "error" in answer:
+                    peers[peer]["error"] = answer["error"]
+                    running.pop(peer)
+                    continue
+                peers[peer].setdefault("rounds", []).append(answer["samples"])
+                peers[peer]["memory"] = answer["memory"]
+                if not answer["finite"]:
+                    peers[peer]["error"] = "gave nan or inf"
+        for program in running.values():
+            program.stop()
+    print(report.line(workload.title, threads, peers), flush=True)
+    return {"name": workload.name, "title": workload.title, "threads": threads, "peers": peers}
 
 
-def import_time(repeat: int) -> tuple[str, str, str]:
-    """Importing symgraph in a fresh process that has NumPy already."""
-
-    def measure() -> float:
-        run = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True)
-        return float(run.stdout)
-
-    measure()  # writes the byte code
-    return "`import symgraph` after NumPy", f"{1e3 * median(measure, repeat):.1f} ms", "< 60 ms"
-
-
-def compile_time(repeat: int) -> tuple[str, str, str]:
-    """A 784-128-10 perceptron: loss, gradient, and the compiled training step."""
-
-    def measure() -> float:
-        start = time.perf_counter()
-        mlp_step()
-        return time.perf_counter() - start
-
-    return "MLP 784-128-10: loss, gradient, compile", f"{1e3 * median(measure, repeat):.1f} ms", "< 60 ms"
+def disagreement(folder: str, peer: str, tolerance: float) -> str:
+    """How the results of a peer differ from those by hand; nothing where they agree."""
+    wanted, found = (dict(np.load(Path(folder) / f"{p}.npz")) for p in ("numpy", peer))
+    if len(wanted) != len(found):
+        return f"gave {len(found)} results, not {len(wanted)}"
+    for name, a in wanted.items():
+        b = found[name]
+        if a.squeeze().shape != b.squeeze().shape:
+            return f"{name} has shape {b.shape}, not {a.shape}"
+        error = np.max(np.abs(a.squeeze() - b.squeeze()), initial=0) / max(np.max(np.abs(a), initial=0), 1e-30)
+        if not error <= tolerance:
+            return f"{name} differs by {error:.1e}, more than {tolerance:.0e}"
+    return ""
 
 
-def mlp_step() -> sg.Function:
-    """Softmax cross-entropy and one step of gradient descent."""
-    X, y = sg.symbol("X", ("batch", 784), "float32"), sg.symbol("y", ("batch",), "int64")
-    weights = [
-        sg.parameter(np.zeros(shape, np.float32), name)
-        for name, shape in [("W1", (784, 128)), ("b1", 128), ("W2", (128, 10)), ("b2", 10)]
-    ]
-    W1, b1, W2, b2 = weights
-    logits = sg.relu(X @ W1 + b1) @ W2 + b2
-    loss = -sg.take_along_axis(sg.log_softmax(logits), y[:, None], axis=1).mean()
-    gradients = sg.grad(loss, weights)
-    return sg.function([X, y], loss, updates={p: p - 0.1 * g for p, g in zip(weights, gradients)}, name="step")
+class Program:
+    """A worker process and the conversation with it."""
 
+    def __init__(self, workload: str, peer: str, threads: str, folder: str, options: argparse.Namespace) -> None:
+        self.limit = options.limit
+        self.home = tempfile.mkdtemp(prefix="benchmark-")  # compilers' caches: every program is compiled anew
+        environment = {
+            **os.environ,
+            **(ONE_THREAD if threads == "1" else {}),
+            "JAX_PLATFORMS": "cpu",
+            "TORCHINDUCTOR_CACHE_DIR": self.home,
+            "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
+            "PYTENSOR_FLAGS": f"base_compiledir={self.home}",
+            "NUMBA_CACHE_DIR": self.home,
+        }
+        size = "small" if options.small else "full"
+        self.log = (Path(self.home) / "log").open("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "benchmarks" / "worker.py"), workload, peer, threads, folder, size],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment,
+        )  # fmt: skip
 
-def overhead(repeat: int, calls: int = 20_000) -> list[tuple[str, str, str]]:
-    """What a Function costs above its own source called directly: checks of the arguments, and the parameters' lock."""
-    x, y = sg.symbol("x", ("n",)), sg.symbol("y", ("n",))
-    w = sg.parameter(np.ones(8), "w")
-    n = np.ones(8)
-    cases = {
-        "no parameters": (sg.function([x, y], x + y, name="f"), {}),
-        "one parameter": (sg.function([x, y], x + w * y, updates={w: w + x}, name="f"), {"w": np.ones(8)}),
-    }
-    rows = []
-    for what, (f, values) in cases.items():
-        scope = dict(values)
-        exec(f.source, scope)
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """The worker's answer, or why there is none."""
+        assert self.process.stdin and self.process.stdout
+        try:
+            print(json.dumps(request), file=self.process.stdin, flush=True)
+            ready, _, _ = select.select([self.process.stdout], [], [], self.limit)
+            if not ready:
+                self.stop()
+                return {"error": f"gave up after {self.limit:.0f} s"}
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        answer = json.loads(line) if line else {"error": f"died: {self.last_words()}"}
+        if "error" in answer:
+            self.stop()
+        return answer
 
-        def measure(f: Callable[..., object] = f, plain: Callable[..., object] = scope["f"]) -> float:  # type: ignore[assignment]
-            return (seconds(f, n, calls) - seconds(plain, n, calls)) / calls
+    def last_words(self) -> str:
+        self.log.seek(0)
+        lines = self.log.read().strip().splitlines()
+        return lines[-1][:200] if lines else "no message"
 
-        rows.append((f"call above the plain code, {what}", f"{1e6 * median(measure, repeat):.2f} us", "< 2 us"))
-    return rows
-
-
-def seconds(f: Callable[..., object], x: np.ndarray, calls: int) -> float:
-    """The time of many calls in a row."""
-    start = time.perf_counter()
-    for _ in range(calls):
-        f(x, x)
-    return time.perf_counter() - start
-
-
-def chains(repeat: int) -> list[tuple[str, str, str]]:
-    """Scalar chains of elementary functions: build, gradient, compile."""
-    times = {length: median(lambda n=length: chain(n), repeat) for length in (10_000, 50_000)}  # type: ignore[misc]
-    rows = [(f"chain of {n:_} nodes: build, grad, compile", f"{t:.2f} s", "") for n, t in times.items()]
-    ratio = times[50_000] / times[10_000]
-    return [*rows, ("the longer chain over the shorter (5 is linear)", f"{ratio:.1f}", "< 8")]
-
-
-def chain(length: int) -> float:
-    """The time to build, differentiate and compile a chain of `length` nodes."""
-    start = time.perf_counter()
-    x = sg.symbol("x")
-    y = x
-    for i in range(length // 2):
-        y = (sg.sin(y) if i % 2 else sg.tanh(y)) + x
-    f = sg.function([x], [y, sg.grad(y, x)])
-    elapsed = time.perf_counter() - start
-    assert np.isfinite(f(0.3)).all()
-    return elapsed
+    def stop(self) -> None:
+        """Ends the process and forgets what its compilers left."""
+        with contextlib.suppress(OSError):
+            self.process.kill()
+        self.process.wait()
+        time.sleep(0.05)
+        self.log.close()
+        shutil.rmtree(self.home, ignore_errors=True)
 
 
 if __name__ == "__main__":

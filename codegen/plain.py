@@ -7,6 +7,7 @@ NumPy's promotion does anyway are not written, nor are numbers dressed as arrays
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -52,6 +53,8 @@ class Plain:
         self.reserved: dict[Tensor, str] = {}
         """Names kept for named nodes until their step is reached."""
         self.locals: dict[str, str] = {}
+        self.finals: dict[Tensor, Tensor] = {}
+        """The new values that are computed in the arrays of their parameters."""
 
     def emit(self) -> Source:
         """The whole function."""
@@ -72,13 +75,16 @@ class Plain:
         if self.outermost:  # constants are globals, which a local name would hide
             self.shared.names.taken |= self.names.taken
         with code.emitting(dict(self.dims), self._body, self._local):
-            for node in self.plan.steps:
-                if node not in self.code:
-                    self._step(node)
+            self._steps()
             self._finish()
-        return self._assemble(arguments)
+            return self._assemble(arguments)
 
     # Steps
+
+    def _steps(self) -> None:
+        for node in self.plan.steps:
+            if node not in self.code:
+                self._step(node)
 
     def _step(self, node: Tensor) -> None:
         if isinstance(node.op, Constant):
@@ -135,8 +141,11 @@ class Plain:
                 return Code(
                     str(code.call(f"np.{op.name}", *self._in_user_order(node, xs), dtype=dtype)), aval=node.aval
                 )
-        made = op.numpy(*self._in_user_order(node, xs))
+        made = self._numpy(op, self._in_user_order(node, xs))
         return Code(str(made), made.prec, node.aval, made.literal or (node.aval.weak and all(x.literal for x in xs)))
+
+    def _numpy(self, op: Primitive, xs: list[Code]) -> Code:
+        return op.numpy(*xs)
 
     def _in_user_order(self, node: Tensor, xs: list[Code]) -> list[Code]:
         """The operands as the user wrote them; where nobody wrote them, a factor that is a number comes first."""
@@ -320,6 +329,8 @@ class Plain:
         written: set[Tensor] = set()
         values: list[tuple[Tensor, str, Tensor, Code]] = []
         for i, (parameter, new) in enumerate(self.program.updates):
+            if new in self.finals:
+                continue  # computed in its place
             text = self._strong(new)
             earlier = {str(self.code[p]) for p, _ in self.program.updates[:i]}
             shares = self.plan.roots[new] & (updated - {parameter})
@@ -368,43 +379,54 @@ class Plain:
         return None
 
     def _assemble(self, arguments: list[str]) -> Source:
-        program = self.program
-        lines = [f"def {program.name}({', '.join(arguments)}):", *docstring(*self._signature(arguments))]
-        found: dict[int, Tensor] = {}
-        body = dim_lines(program, self.code, self.dims, self.body_lines) + self.body_lines
-        assigned = [str(self.code[p]) for p, _ in program.updates if self._is_rebound(str(self.code[p]))]
+        lines = [f"def {self.program.name}({', '.join(self._parameters(arguments))}):", *docstring(*self._signature(arguments))]
+        assigned = [str(self.code[p]) for p, _ in self.program.updates if self._is_rebound(str(self.code[p]))]
         if assigned:
             lines.append(f"    global {', '.join(assigned)}")
+        contexts = self._contexts()
+        said = [*self.body_lines, *[(c, None) for c in contexts]]
+        lines += [f"    {text}" for text, _ in dim_lines(self.program, self.code, self.dims, said)]
         indent = "    "
-        if program.quiet:
-            options = ", ".join(f'{kind}="ignore"' for kind in sorted(program.quiet))
-            lines.append(f"    with np.errstate({options}):")
-            indent = "        "
-        previous = None
-        for text, node in body:
-            where = node.where if node is not None and node.leafy else None
-            comment = (
-                f"  # {escaped(format_location(where))}" if where and where != previous and program.comments else ""
-            )
-            previous = where or previous
-            if node is not None:
-                found[len(lines) + 1] = node
-            lines += [f"{indent}{line}" for line in f"{text}{comment}".split("\n")]
+        if contexts:
+            lines += textwrap.wrap(f"with {', '.join(contexts)}:", WIDTH + 20, initial_indent=indent, subsequent_indent=" " * 9)
+            indent += "    "
+        found = self._place(lines, self.body_lines, indent)
         helpers = "".join(f"{text}\n\n\n" for text in self.shared.bodies.values())
         offset = helpers.count("\n")
         function = helpers + "\n".join(lines)
-        modules = [m for m in ("scipy.special", "scipy.linalg", "scipy.fft") if f"{m}." in function]
         return Source(
-            program.name,
+            self.program.name,
             function,
             "\n".join(self.shared.preamble),
             self.shared.arrays,
             tuple(arguments),
             self.parameters,
             self.dims,
-            tuple(modules),
             {line + offset: node for line, node in found.items()},
         )
+
+    def _parameters(self, arguments: list[str]) -> list[str]:
+        """The parameters of the function, as they are written."""
+        return arguments
+
+    def _contexts(self) -> list[str]:
+        """What the body runs inside of."""
+        options = ", ".join(f'{kind}="ignore"' for kind in sorted(self.program.quiet))
+        return [f"np.errstate({options})"] if options else []
+
+    def _place(self, lines: list[str], body: list[tuple[str, Tensor | None]], indent: str) -> dict[int, Tensor]:
+        """Append the statements of a body, each with the user's line where that changes; the node of each line."""
+        found: dict[int, Tensor] = {}
+        previous = None
+        for text, node in body:
+            where = node.where if node is not None and node.leafy else None
+            told = where and where != previous and self.program.comments
+            comment = f"  # {escaped(format_location(where))}" if told else ""
+            previous = where or previous
+            if node is not None:
+                found[len(lines) + 1] = node
+            lines += [f"{indent}{line}" for line in f"{text}{comment}".split("\n")]
+        return found
 
     def _is_rebound(self, name: str) -> bool:
         """Whether the function has an augmented assignment to a parameter, which is a global of the module."""

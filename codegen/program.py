@@ -32,6 +32,10 @@ class Program:
     names: Mapping[Tensor, str] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
     comments: bool = True
+    threads: int | None = None
+    """How many threads may share a loop over blocks; None for as many as the process may use."""
+    tile: int = 16384
+    """How many elements of the widest array a block has."""
     quiet: frozenset[str] = frozenset()
     """Floating-point warnings that the optimized formulas raise without harm."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import linecache
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from symgraph.core import Tensor, format_shape
 from symgraph.dims import Dim, Shape, Variable, evaluate
-from symgraph.dtypes import DType, is_complex
+from symgraph.dtypes import FLOAT64, DType, is_complex
 from symgraph.errors import CompileError, DTypeError, ShapeError
 
 from .program import Check
@@ -48,22 +48,65 @@ class Argument:
     identifier: str
     shape: Shape
     dtype: DType
+    number: bool = False
+    """Whether the function takes a Python float, not an array."""
 
     def __str__(self) -> str:
         return f"{self.name} {format_shape(self.shape)} {self.dtype}"
 
 
-def guarded(function: Callable[..., Any], arguments: Sequence[Argument], checks: Sequence[Check]) -> Callable[..., Any]:
-    """`function` behind a check of its arguments, which costs well under a microsecond when all is well."""
+def guarded(
+    function: Callable[..., Any],
+    arguments: Sequence[Argument],
+    checks: Sequence[Check],
+    turn: Any = None,
+    restore: Callable[[Any], Any] | None = None,
+) -> Callable[..., Any]:
+    """`function` behind a check of its arguments, which costs well under a microsecond when all is well.
+
+    It runs in its `turn`, if it has one: a context whose `lock` is all there is to it as long as it has no `parent`.
+    `restore` is applied to what it returns.
+    """
     names = [f"a{i}" for i in range(len(arguments))]
+    scope: dict[str, Any] = {"ndarray": np.ndarray, "float64": np.float64, "function": function}
+    scope["convert"] = lambda i, value: converted(arguments[i], value)
+    scope["number"] = lambda i, value: as_number(arguments[i], value)
+    scope["mismatch"] = lambda values: explain_mismatch(arguments, checks, values)
+    scope |= {f"d{i}": argument.dtype for i, argument in enumerate(arguments)}
+    result = f"function({', '.join(names)})"
+    if restore is not None:
+        scope["restore"] = restore
+        result = f"restore({result})"
+    lines = [*_types(arguments), *_sizes(arguments, checks)]
+    if turn is None:
+        lines.append(f"return {result}")
+    else:
+        scope |= {"turn": turn, "lock": turn.lock}
+        lines += ["with lock:", "    if turn.parent is None:", f"        return {result}"]
+        lines += ["with turn:", f"    return {result}"]
+    text = f"def call({', '.join(names)}):\n    " + "\n    ".join(lines)
+    exec(compile(text, "<symgraph arguments>", "exec"), scope)
+    entry: Callable[..., Any] = scope["call"]
+    return entry
+
+
+def _types(arguments: Sequence[Argument]) -> Iterator[str]:
+    """Lines that make each argument an array of its dtype and rank, or a Python float."""
+    for i, argument in enumerate(arguments):
+        if argument.number:
+            yield f"if type(a{i}) is not float:"
+            yield f"    a{i} = float(a{i}) if type(a{i}) is float64 else number({i}, a{i})"
+        else:
+            yield f"if type(a{i}) is not ndarray or a{i}.dtype is not d{i} or a{i}.ndim != {len(argument.shape)}:"
+            yield f"    a{i} = convert({i}, a{i})"
+
+
+def _sizes(arguments: Sequence[Argument], checks: Sequence[Check]) -> list[str]:
+    """Lines that read each dimension from the axis that has it first and compare all others."""
     dims: dict[Variable, str] = {}
     lines = []
-    scope: dict[str, Any] = {"ndarray": np.ndarray, "function": function}
     known = []
     for i, argument in enumerate(arguments):
-        scope[f"d{i}"] = argument.dtype
-        lines.append(f"if type(a{i}) is not ndarray or a{i}.dtype is not d{i} or a{i}.ndim != {len(argument.shape)}:")
-        lines.append(f"    a{i} = convert({i}, a{i})")
         for axis, size in enumerate(argument.shape):
             if isinstance(size, Dim) and size.is_variable and size.key not in dims:
                 dims[size.key] = f"n{len(dims)}"
@@ -73,14 +116,9 @@ def guarded(function: Callable[..., Any], arguments: Sequence[Argument], checks:
     conditions = [f"{found} != {_expression(size, dims)}" for found, size in known]
     conditions += [f"{_expression(c.left, dims)} != {_expression(c.right, dims)}" for c in checks]
     if conditions:
-        lines += [f"if {' or '.join(conditions)}:", f"    mismatch([{', '.join(names)}])"]
-    lines.append(f"return function({', '.join(names)})")
-    scope["convert"] = lambda i, value: converted(arguments[i], value)
-    scope["mismatch"] = lambda values: explain_mismatch(arguments, checks, values)
-    text = f"def call({', '.join(names)}):\n    " + "\n    ".join(lines)
-    exec(compile(text, "<symgraph arguments>", "exec"), scope)
-    entry: Callable[..., Any] = scope["call"]
-    return entry
+        values = ", ".join(f"a{i}" for i in range(len(arguments)))
+        lines += [f"if {' or '.join(conditions)}:", f"    mismatch([{values}])"]
+    return lines
 
 
 def _expression(size: Any, dims: dict[Variable, str]) -> str:
@@ -90,10 +128,19 @@ def _expression(size: Any, dims: dict[Variable, str]) -> str:
     return str(size) if isinstance(size, int) else code(size, dims, atomic=True)
 
 
+def as_number(argument: Argument, value: Any) -> float:
+    """`value` as a Python float, where that loses nothing."""
+    if type(value) is np.ndarray and value.dtype is FLOAT64 and value.ndim == 0:
+        return float(value)
+    return float(converted(argument, value))
+
+
 def converted(argument: Argument, value: Any) -> np.ndarray[Any, Any]:
     """`value` as an array of the argument's dtype and rank, cast only where no value can be lost."""
     if isinstance(value, Tensor):
         raise TypeError(f"{argument.name} got a tensor, which has no value; pass a number or an array")
+    if type(value) is float and not argument.shape and argument.dtype.kind == "f":
+        return np.array(value, argument.dtype)
     literal = isinstance(value, bool | int | float | complex | list | tuple) and not isinstance(value, np.generic)
     try:
         array = np.asarray(value)

@@ -12,13 +12,6 @@ from symgraph.dims import Variable
 
 from .program import Program
 
-WIDTH = 88
-"""Lines longer than this are not made by writing a value where it is used."""
-
-SMALL = 16
-"""Constant arrays up to this many elements are written in the source; larger ones live beside it."""
-
-
 @dataclass(frozen=True)
 class Source:
     """Generated source and what it needs to run."""
@@ -34,24 +27,26 @@ class Source:
     parameters: dict[str, Tensor]
     """The parameters, by the name the function uses."""
     dims: dict[Variable, str]
-    uses_scipy: tuple[str, ...]
     lines: dict[int, Tensor] = field(default_factory=dict)
     """For each line of the function (from 1), the node whose value it computes."""
 
     @property
     def imports(self) -> str:
         """The import statements the module needs."""
-        return "\n".join(["import numpy as np", *[f"import {module}" for module in self.uses_scipy]])
+        scipy = [f"scipy.{m}" for m in ("special", "linalg", "fft") if f"scipy.{m}." in self.function]
+        found = [m for m in ("collections", "concurrent.futures", "contextvars", "os") if f" {m}." in self.function or f"({m}." in self.function]
+        return "\n".join([*[f"import {module}" for module in found], *[""][: len(found)], "import numpy as np", *[f"import {module}" for module in scipy]])
 
     @property
     def text(self) -> str:
         """The whole module text, but for the values of parameters and large constants."""
-        parts = [self.imports, self.preamble, self.function]
-        return "\n\n\n".join(part for part in [parts[0] + ("\n\n" + parts[1] if parts[1] else ""), parts[2]]) + "\n"
+        head = f"{self.imports}\n\n{self.preamble}" if self.preamble else self.imports
+        return f"{head}\n\n\n{self.function}\n"
 
 
 def emit(program: Program, style: str = "fast") -> Source:
-    """The source of `program`."""
+    """The source of `program` in a style: `plain` is pure expressions, `fast` writes into memory that it plans."""
+    from .fast import Fast
     from .plain import Plain
 
-    return Plain(program).emit()
+    return (Fast if style == "fast" else Plain)(program).emit()

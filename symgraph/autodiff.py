@@ -20,9 +20,11 @@ from .dims import require_equal, same_shape
 from .dtypes import is_complex, is_inexact
 from .errors import DTypeError, GradientError, ShapeError
 from .ops.base import Mask, Primitive, as_tensor, cast, mask_or
+from .ops.checkpoint import Checkpoint
 from .ops.late import F
 from .provenance import current, format_location, link_adjoint
 from .pytree import flatten, paths
+from .recompute import Twins
 from .rewrite import STABILIZE, rewrite, stabilize_nodes
 
 # Public --------------------------------------------------------------------------------------------------------------
@@ -147,6 +149,7 @@ def _backward(outputs: list[Tensor], seeds: list[Tensor], variables: list[Tensor
     for y, ct in zip(stable, seeds, strict=True):
         if y in active:
             _accumulate(cotangents, y, ct, None)
+    twins = Twins(variables)
     keep = current.where, current.order
     current.order = derivative
     try:
@@ -165,7 +168,10 @@ def _backward(outputs: list[Tensor], seeds: list[Tensor], variables: list[Tensor
                 continue
             if not isinstance(node.op, Primitive):
                 raise GradientError(f"{describe(node)} has no derivative")
-            for x, pulled in zip(node.inputs, node.op.pullback(ct, mask, node, node.inputs, wanted), strict=True):
+            if isinstance(node.op, Checkpoint):
+                twins.reach(node, ct)
+            y, xs = twins.operands(node)
+            for x, pulled in zip(node.inputs, node.op.pullback(ct, mask, y, xs, wanted), strict=True):
                 if pulled is not None and x in active:
                     _accumulate(cotangents, x, *pulled)
     finally:

@@ -12,6 +12,7 @@ import codegen
 from codegen.names import identifier
 from codegen.program import Check, Program
 from codegen.runtime import Argument, guarded, load_text
+from codegen.scalar import emit_scalar
 from codegen.source import Source
 
 from .checking import (
@@ -61,9 +62,9 @@ class Function:
         self._restore = restore
         values = {**self.constants, **{n: p._array for n, p in self.parameters.items()}}
         self._function = load_text(source_text, name, values)
-        self._call = guarded(self._function, self.arguments, self.checks)
         turns = [p._turn for p in self.parameters.values()]
         self._turn = Turn.join(turns) if turns else None
+        self._call = guarded(self._function, self.arguments, self.checks, self._turn, restore)
         self._arity = len(self.arguments)
         self.program: Program | None = None
         self.details: Source | None = None
@@ -73,12 +74,7 @@ class Function:
     def __call__(self, /, *args: Any, **by_name: Any) -> Any:
         if by_name or len(args) != self._arity:
             args = self._bind(args, by_name)
-        if self._turn is None:
-            result = self._call(*args)
-        else:
-            with self._turn:
-                result = self._call(*args)
-        return result if self._restore is None else self._restore(result)
+        return self._call(*args)
 
     def _bind(self, args: tuple[Any, ...], by_name: dict[str, Any]) -> tuple[Any, ...]:
         """Positional and named arguments in order."""
@@ -202,11 +198,13 @@ def function(
         names=names,
         checks=tuple(checks),
         comments=comments,
+        threads=threads,
         quiet=quiet,
     )
-    source = codegen.emit(program)
+    scalar = emit_scalar(program) if optimize and style == "fast" else None
+    source = scalar or codegen.emit(program, style if optimize else "plain")
     arguments = [
-        Argument(key, ident, leaf.shape, leaf.dtype)
+        Argument(key, ident, leaf.shape, leaf.dtype, number=scalar is not None)
         for key, ident, leaf in zip(keys, source.arguments, leaves, strict=True)
     ]
     parameters = {n: p for n, p in source.parameters.items() if isinstance(p, Parameter)}

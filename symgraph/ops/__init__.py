@@ -7,7 +7,7 @@ from typing import Any
 
 FAMILIES = (
     "elementwise", "special", "reduce", "statistics", "norm", "cumulative", "softmax", "shape", "joining", "diagonal",
-    "indexing", "creation", "contract", "linalg", "control", "mapped", "random",
+    "indexing", "creation", "contract", "linalg", "control", "mapped", "random", "windows", "pool", "conv",
 )  # fmt: skip
 
 

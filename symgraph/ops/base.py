@@ -66,8 +66,18 @@ class Primitive(Op):
         """The statements that compute the result in the array `out`, without memory of their own where NumPy can.
 
         `out` is C-contiguous, has the shape and dtype of the result and holds anything; it shares no memory with an
-        operand, but may be one of them where `inplace` says so. None where NumPy has no such form.
+        operand, but may be one of them where `inplace` says so, and is then written as that operand is. An operand may
+        be written more than once, and so must be a name, a view or a number. None where NumPy has no such form; where
+        the op works row by row, the same statements make any rows of the result from those of the operands.
         """
+        return code.assign(out, self.numpy(*xs)) if self.is_view else None
+
+    def add_into(self, out: str, *xs: Code) -> list[str] | None:
+        """The statements that add the result to what is in the array `out`, where that is less work than computing it."""
+        return None
+
+    def fast(self, *xs: Code) -> Code | None:
+        """An expression that is faster than `numpy`, if less pretty, for a value that is not written into an array."""
         return None
 
     def lower(self, *xs: Tensor) -> Tensor | None:
@@ -142,8 +152,14 @@ class Primitive(Op):
         return False
 
     def cost(self, y: Any, *xs: ShapedArray) -> Any:
-        """Floating-point operations, as a number or a Dim."""
+        """Floating-point operations, as a number or a Dim: one for each element computed or moved, none for a view."""
+        if self.is_view:
+            return 0
         return prod(y.shape) if isinstance(y, ShapedArray) else sum(prod(a.shape) for a in y)
+
+    def traffic(self, y: Any, *xs: ShapedArray) -> Any | None:
+        """Bytes read and written, where that is not each operand and the result once; else None."""
+        return None
 
 
 def gives_scalar(x: Tensor) -> bool:
@@ -300,9 +316,9 @@ Partial = Tensor | float | int | None
 class Elementwise(Primitive):
     """y[i] = f(x1[i], x2[i], ...) with broadcasting, given by its partial derivatives.
 
-    `like` is the ufunc whose promotion it follows; `source` is a function name, an infix or prefix operator, or a
-    function of `Code`. `selects` gives, for ops that choose among operands, the mask where each one is chosen.
-    Instances are unique by name and pickle by name.
+    `like` is the ufunc whose promotion it follows; `source` is the name of a ufunc, an infix or prefix operator, or a
+    function of `Code`, beside which `into` gives the statements of `Primitive.into`. `selects` gives, for ops that
+    choose among operands, the mask where each one is chosen. Instances are unique by name and pickle by name.
     """
 
     inplace = True
@@ -318,6 +334,7 @@ class Elementwise(Primitive):
         source: str | Callable[..., Code] | None = None,
         selects: Callable[..., Sequence[Mask]] | None = None,
         lower: Callable[..., Tensor] | None = None,
+        into: Callable[..., list[str] | None] | None = None,
         commutative: bool = False,
         hazard: str | None = None,
         nonnegative: Callable[..., bool] | bool = False,
@@ -332,6 +349,7 @@ class Elementwise(Primitive):
         self.source = source or f"np.{name}"
         self.selects = selects
         self._lower = lower
+        self._into = into
         self.commutative = commutative
         self.hazard = hazard
         self._nonnegative = nonnegative
@@ -368,8 +386,12 @@ class Elementwise(Primitive):
         return code.prefix(self.source, *xs) if len(xs) == 1 else code.infix(self.source, *xs)
 
     def into(self, out: str, *xs: Code) -> list[str] | None:
-        ufunc = isinstance(self.source, str) and self.like.nout == 1
-        return [str(code.call(f"np.{self.like.__name__}", *xs, out=Code(out)))] if ufunc else None
+        if self._into is not None:
+            return self._into(out, *xs)
+        if callable(self.source) or self.like.nout > 1:
+            return None
+        function = self.source if self.source[-1].isalnum() else f"np.{self.like.__name__}"
+        return [str(code.call(function, *xs, out=Code(out)))]
 
     def by_rows(self, y: ShapedArray, *xs: ShapedArray) -> tuple[bool, ...] | None:
         return aligned_rows(y, *xs)

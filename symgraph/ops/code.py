@@ -10,6 +10,7 @@ emitted; `body` gives the name of the helper function that a closed sub-graph ha
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -104,6 +105,21 @@ def prefix(operator: str, x: Code) -> Code:
 def index(x: Code, *items: Any) -> Code:
     """`x[items]`."""
     return Code(f"{x.atom}[{', '.join(argument(i) for i in items)}]")
+
+
+def whole(out: str) -> str:
+    """`out[...]`, the target of an assignment to all elements; a slice such as `t[i:j]` is one as it stands."""
+    return out if out.endswith("]") and ":" in out[out.rfind("[") :] else f"{out}[...]"
+
+
+def assign(out: str, value: Any) -> list[str]:
+    """The statement `out[...] = value`, and none where they are one."""
+    return [] if out == value else [f"{whole(out)} = {argument(value)}"]
+
+
+def is_plain(x: Code) -> bool:
+    """Whether the operand is a name, or rows of one: an array that is contiguous unless the caller chose otherwise."""
+    return not x.literal and re.fullmatch(r"\w+(\[\w+:\w+\])?", x) is not None
 
 
 def argument(value: Any) -> str:

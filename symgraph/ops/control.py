@@ -42,6 +42,7 @@ from ..pytree import flatten, paths, tree_map
 from .base import Mask, Primitive, Pulled, as_tensor, cast, cast_back, gives_scalar, promotion_type
 from .code import TERNARY, Code
 from .late import F
+from .work import body_bytes, body_flops
 
 __all__ = ["cond"]
 
@@ -86,6 +87,9 @@ class Cond(Primitive):
         arguments = ", ".join(x.atom if x.literal else x for x in xs)  # a branch takes arrays, not Python numbers
         true, false = code.body(self.true), code.body(self.false)
         return Code(f"{true}({arguments}) if {pred.within(TERNARY + 1)} else {false}({arguments})", TERNARY)
+
+    def into(self, out: str, *xs: Code) -> None:
+        return None  # a branch makes its own array
 
     def evaluate(self, *values: Any) -> Any:
         body = self.true if values[0] else self.false
@@ -140,7 +144,10 @@ class Cond(Primitive):
         return tuple(by_output.get(i) for i in range(len(avals))) if several else found[0]
 
     def cost(self, y: Any, *xs: ShapedArray) -> Any:
-        return dims.maximum(_body_cost(self.true), _body_cost(self.false))
+        return dims.maximum(body_flops(self.true), body_flops(self.false))
+
+    def traffic(self, y: Any, *xs: ShapedArray) -> Any:
+        return dims.maximum(body_bytes(self.true), body_bytes(self.false))
 
 
 def _may_be_operand(y: Tensor) -> bool:
@@ -159,14 +166,6 @@ def _same_type(a: ShapedArray, b: ShapedArray, first: str, second: str) -> Shape
         return ShapedArray(tuple(dims.require_equal(m, n) for m, n in zip(a.shape, b.shape)), a.dtype)
     except ShapeError:
         raise ShapeError(f"{text}. The shapes must be equal: use broadcast_to or reshape") from None
-
-
-def _body_cost(body: Body) -> Any:
-    total: Any = 0
-    for node in toposort(body.outputs):
-        if isinstance(node.op, Primitive):
-            total = total + node.op.cost(node.aval, *[x.aval for x in node.inputs])
-    return total
 
 
 def branch(pred: Tensor, true: Sequence[Tensor], false: Sequence[Tensor], operands: Sequence[Tensor]) -> list[Tensor]:

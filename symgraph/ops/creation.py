@@ -57,6 +57,9 @@ class Full(Linear):
             dtype = None
         return _filled("np.full", self.shape, dtype, value)
 
+    def into(self, out: str, *xs: Code) -> list[str]:
+        return [f"{out}.fill({xs[0]})"]
+
     def transpose(self, ct: Tensor, value: Tensor) -> Tensor:
         return F.sum(ct)
 
@@ -192,6 +195,9 @@ class Arange(Source):
         sizes = [self.stop] if same(self.start, 0) and self.step == 1 else [self.start, self.stop]
         sizes += [] if self.step == 1 else [self.step]
         return code.call("np.arange", *sizes, dtype=None if self.dtype == INT64 else self.dtype)
+
+    def into(self, out: str, *xs: Code) -> list[str]:
+        return code.assign(out, self.numpy())
 
     def nonnegative(self, *known: bool) -> bool:
         return self.step > 0 and _surely(lambda: self.start >= 0)

@@ -9,9 +9,9 @@ which are closed under differentiation: the derivative of one is another, run fo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import dims
 from ..core import ShapedArray, Tensor, make
@@ -24,6 +24,10 @@ from .late import F
 
 __all__ = ["cumsum", "cumprod"]
 
+WIDE = 256
+"""Sums of rows of this many elements or more are taken row by row: `np.cumsum` needs 3.4 ns for an element along any axis,
+a row 0.4 us and 0.1 ns for each (1000 x 1000 down the columns: 0.4 ms, not 3.4)."""
+
 
 @dataclass(frozen=True)
 class Cumulative(Primitive):
@@ -31,6 +35,7 @@ class Cumulative(Primitive):
 
     axis: int
     dtype: DType | None = None
+    ufunc: ClassVar[str]
 
     def infer(self, x: ShapedArray) -> ShapedArray:
         return ShapedArray(x.shape, self.dtype or _wide(x.dtype))
@@ -38,6 +43,17 @@ class Cumulative(Primitive):
     def numpy(self, x: Code) -> Code:
         one = x.aval is not None and x.aval.ndim == 1
         return code.method(x, self.name, axis=None if one else self.axis, dtype=self.dtype)
+
+    def into(self, out: str, *xs: Code) -> list[str]:
+        (x,) = xs
+        inner = dims.prod(x.aval.shape[self.axis + 1 :])
+        if isinstance(inner, int) and inner >= WIDE and x.aval.dtype == (self.dtype or _wide(x.aval.dtype)):
+            k, at = code.local("k"), _place(self.axis)
+            first = [f"{out}{at('0:1')} = {x.atom}{at('0:1')}"]
+            loop = f"for {k} in range(1, {out}.shape[{self.axis}]):"
+            step = f"    {self.ufunc}({out}{at(f'{k} - 1')}, {x.atom}{at(k)}, out={out}{at(k)})"
+            return [*first, loop, step]
+        return [str(code.call(f"np.{self.name}", x, axis=self.axis, dtype=self.dtype, out=Code(out)))]
 
     def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
         (at,) = axes
@@ -53,6 +69,7 @@ class CumSum(Cumulative, Linear):
     """The running sum; its transpose is the running sum from the other end."""
 
     name = "cumsum"
+    ufunc = "np.add"
     adds = True
 
     def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
@@ -77,6 +94,7 @@ class CumProd(Cumulative, Rows):
     """The running product y[k] = x[0] ... x[k], which is x[k] * y[k - 1]."""
 
     name = "cumprod"
+    ufunc = "np.multiply"
 
     def vjp(self, ct: Tensor, y: Tensor, x: Tensor) -> Sequence[Any]:
         return [_backward(x, ct, self.axis) * _shifted(y, 1, self.axis)]
@@ -98,15 +116,16 @@ class Recurrence(Rows):
         return b
 
     def statements(self, out: str, a: Code, b: Code) -> list[str]:
-        def at(k: str) -> str:
-            return f"[{', '.join([*[':'] * self.axis, k])}]"
+        return [f"{out} = {b.atom}.copy()", *self._steps(out, a, f"{out}_k")]
 
-        k = f"{out}_k"
-        return [
-            f"{out} = {b.atom}.copy()",
-            f"for {k} in range(1, {out}.shape[{self.axis}]):",
-            f"    {out}{at(k)} += {a.atom}{at(k)} * {out}{at(f'{k} - 1')}",
-        ]
+    def into(self, out: str, *xs: Code) -> list[str]:
+        a, b = xs
+        return [*code.assign(out, b), *self._steps(out, a, code.local("k"))]
+
+    def _steps(self, out: str, a: Code, k: str) -> list[str]:
+        at = _place(self.axis)
+        loop = f"for {k} in range(1, {out}.shape[{self.axis}]):"
+        return [loop, f"    {out}{at(k)} += {a.atom}{at(k)} * {out}{at(f'{k} - 1')}"]
 
     def vjp(self, ct: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Sequence[Any]:
         g = _backward(a, ct, self.axis)
@@ -131,6 +150,11 @@ class Recurrence(Rows):
 
     def cost(self, y: Any, *xs: ShapedArray) -> Any:
         return 2 * dims.prod(xs[0].shape)
+
+
+def _place(axis: int) -> Callable[[str], str]:
+    """The index of a place along an axis."""
+    return lambda k: f"[{', '.join([*[':'] * axis, k])}]"
 
 
 def _backward(a: Tensor, ct: Tensor, axis: int) -> Tensor:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core import ShapedArray, Tensor, as_shape, located_error, make
-from ..dims import Size, maximum, minimum, require_equal
-from ..dtypes import FLOAT64, DType, as_dtype
+from ..dims import Size, maximum, minimum, require_equal, same
+from ..dtypes import BOOL, FLOAT64, DType, as_dtype
 from ..errors import ShapeError
-from . import code
+from . import bits, code
 from .base import Linear, Mask, Primitive, Pulled, as_tensor, axis_of, cast
 from .code import Code
 from .late import F
@@ -40,6 +40,9 @@ class Eye(Primitive):
         square = self.rows is self.columns or code.size(self.rows) == code.size(self.columns)
         sizes = [self.rows] if square else [self.rows, self.columns]
         return code.call("np.eye", *sizes, k=self.k or None, dtype=None if self.dtype == FLOAT64 else self.dtype)
+
+    def into(self, out: str, *xs: Code) -> list[str]:
+        return [f"{out}.fill(0)", f"{_places(out, self.k, self.rows, self.columns)} = 1"]
 
     def pullback(self, ct: Any, mask: Mask, y: Tensor, xs: Sequence[Tensor], wanted: Sequence[bool]) -> list[Pulled]:
         return []
@@ -74,6 +77,7 @@ class Triangle(Linear):
 
     part: str
     k: int
+    inplace = True
 
     @property
     def name(self) -> str:
@@ -86,6 +90,13 @@ class Triangle(Linear):
 
     def numpy(self, x: Code) -> Code:
         return code.call(f"np.{self.part}", x, k=self.k or None)
+
+    def into(self, out: str, *xs: Code) -> list[str]:
+        (x,) = xs
+        rows, columns = x.aval.shape[-2:]
+        below = code.call("np.arange", *[self.k, rows + self.k] if self.k else [rows])
+        mask = code.infix("<=" if self.part == "triu" else ">=", Code(f"{below}[:, None]"), code.call("np.arange", columns))
+        return bits.keep(out, Code(f"({mask})", aval=ShapedArray((rows, columns), BOOL)), x, x.aval.dtype)
 
     def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
         return make(self, ct)
@@ -179,11 +190,34 @@ class DiagonalMatrix(Linear):
         dtype = None if x.aval.dtype == FLOAT64 else x.aval.dtype
         return [f"{out} = {code.call('np.zeros', shape, dtype=dtype)}", f"{out}[{lead}{i}, {j}] = {x}"]
 
+    def into(self, out: str, *xs: Code) -> list[str]:
+        (x,) = xs
+        return [f"{out}.fill(0)", f"{self._written(out, x)} = {x}"]
+
+    def add_into(self, out: str, *xs: Code) -> list[str]:
+        (x,) = xs
+        return [f"{self._written(out, x)} += {x}"]
+
+    def _written(self, out: str, x: Code) -> str:
+        """The diagonals, as something that can be written."""
+        if len(x.aval.shape) == 1:
+            return _places(out, self.offset, self.rows, self.columns)
+        i, j = (slice(a, a + x.aval.shape[-1]) for a in (max(-self.offset, 0), max(self.offset, 0)))
+        return f'np.einsum("...ii->...i", {out}[..., {code.argument(i)}, {code.argument(j)}])[...]'
+
     def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
         return make(Diagonal(self.offset), ct)
 
     def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
         return make(self, F.moveaxis(x, axes[0], 0)), 0
+
+
+def _places(out: str, k: int, rows: Size, columns: Size) -> str:
+    """The k-th diagonal of a C-contiguous matrix, as something that can be written: every (columns + 1)-th element."""
+    if k or not same(rows, columns):
+        stop = maximum(columns - k, 0) if k > 0 else columns - k
+        out = f"{out}[{code.argument(slice(max(-k, 0) or None, stop))}]"
+    return f"{out}.ravel()[{max(k, 0) or ''}::{code.argument(columns + 1)}]"
 
 
 def _length(rows: Size, columns: Size, offset: int) -> Size:

@@ -28,6 +28,7 @@ from ..dtypes import DType
 from ..errors import DTypeError, ShapeError
 from .base import Mask, Multilinear, Pulled, cast_back
 from .code import Code
+from .einsum_into import into_statements, row_operands
 from .einsum_source import Labels, Term, contraction_source, delta_statements, subscripts
 from .late import F
 
@@ -48,13 +49,20 @@ class Einsum(Multilinear):
         put = object.__setattr__
         put(self, "name", _name(self.operands, self.output))
         put(self, "commutative", len(self.operands) == 2 and self._reordered((1, 0)) == (self.operands, self.output))
-        put(self, "scalar", len(self.operands) == 2 and all(len(o) < 2 for o in self.operands))  # not by np.tensordot
+        put(self, "scalar", self._is_scalar())
         put(self, "readonly", bool(self.sizes))  # np.broadcast_to
         put(
             self,
             "is_view",
             len(self.operands) == 1 and set(self.operands[0]) <= set(self.output) and not self.has_delta,
         )
+
+    def _is_scalar(self) -> bool:
+        """Whether the value is a NumPy scalar: a product over all elements by np.dot or np.vdot, not by np.tensordot."""
+        if len(self.operands) != 2 or self.output:
+            return False
+        a, b = self.operands
+        return max(len(a), len(b)) < 2 or (set(a) == set(b) and len(set(a)) == len(a) == len(b))
 
     @property
     def has_delta(self) -> bool:
@@ -119,6 +127,12 @@ class Einsum(Multilinear):
     def statements(self, out: str, *xs: Code) -> list[str] | None:
         return delta_statements(out, *self._source(xs)) if self.has_delta else None
 
+    def into(self, out: str, *xs: Code) -> list[str] | None:
+        return into_statements(out, *self._source(xs))
+
+    def by_rows(self, y: ShapedArray, *xs: ShapedArray) -> tuple[bool, ...] | None:
+        return row_operands(self.operands, self.output)
+
     # Derivatives
 
     def transpose(self, i: int, ct: Tensor, *xs: Tensor) -> Tensor:
@@ -150,9 +164,21 @@ class Einsum(Multilinear):
         return self.is_view and all(known)
 
     def cost(self, y: Any, *xs: ShapedArray) -> Any:
+        """Multiplications and additions, operands summed first over the labels that they alone have."""
+        if self.is_view:
+            return 0
         sizes = self._sizes(xs, lambda a, b: b if isinstance(b, int) else a)
-        used = {label: sizes[label] for labels in self.operands for label in labels}
-        return dims.prod(used.values()) * (2 if len(xs) > 1 else 1)
+        total: Size = 0
+        used: dict[int, None] = {}
+        for i, labels in enumerate(self.operands):
+            others = {label for ls in (self.output, *self.operands[:i], *self.operands[i + 1 :]) for label in ls}
+            if not others.issuperset(labels):
+                total = total + dims.prod(sizes[label] for label in dict.fromkeys(labels))
+            used.update(dict.fromkeys(label for label in labels if label in others))
+        if len(self.operands) == 1:
+            return total if any(label not in self.output for label in self.operands[0]) else dims.prod(y.shape)
+        steps = len(self.operands) - 1 + (not set(used) <= set(self.output))
+        return total + steps * dims.prod(sizes[label] for label in used)
 
 
 def _name(operands: tuple[Labels, ...], output: Labels) -> str:

@@ -47,7 +47,7 @@ def contraction_source(terms: Sequence[Term], output: Labels, sizes: Mapping[int
     shape = tuple(sizes[label] for label in output)
     if value.text.literal:
         return _full(value.text, shape, dtype)
-    return code.call("np.broadcast_to", _expanded(value, output), shape)
+    return code.call("np.broadcast_to", expanded(value, output), shape)
 
 
 def delta_statements(
@@ -61,8 +61,8 @@ def delta_statements(
     zeros = code.call("np.zeros", tuple(sizes[label] for label in output), dtype=_unless_float64(dtype))
     if len(output) == 2:
         return [f"{out} = {zeros}", f"np.fill_diagonal({out}, {value.text})"]
-    view = _einsum([Term(Code(out), output)], distinct)
-    return [f"{out} = {zeros}", f"{view}[...] = {_expanded(value, distinct)}"]
+    view = einsum_call([Term(Code(out), output)], distinct)
+    return [f"{out} = {zeros}", f"{view}[...] = {expanded(value, distinct)}"]
 
 
 def _is_diag(terms: Sequence[Term], output: Labels) -> bool:
@@ -83,7 +83,7 @@ def inner_source(terms: Sequence[Term], output: Labels, dtype: DType) -> Term:
     elif len(arrays) == 2:
         text = _two(arrays[0], arrays[1], out, dtype)
     else:
-        text = _einsum(arrays, out)
+        text = einsum_call(arrays, out)
     for scalar in reversed(scalars):
         text = code.infix("*", scalar, text)
     return Term(text, out)
@@ -103,20 +103,26 @@ def _scalar_product(scalars: Sequence[Code], dtype: DType) -> Code:
 
 def _one(x: Term, out: Labels, dtype: DType) -> Code:
     if x.repeats:
-        return _diagonal(x, out, dtype) or _einsum([x], out)
-    return _permuted(_summed(x, out, dtype), out)
+        return _diagonal(x, out, dtype) or einsum_call([x], out)
+    return permuted(summed(x, out, dtype), out)
 
 
-def _summed(x: Term, kept: Sequence[int], dtype: DType) -> Term:
+def summed(x: Term, kept: Sequence[int], dtype: DType) -> Term:
     """`x` summed over the axes whose labels are not `kept`, in its own dtype."""
     axes = tuple(i for i, label in enumerate(x.labels) if label not in kept)
     if not axes:
         return x
-    axis = None if len(axes) == len(x.labels) else axes[0] if len(axes) == 1 else axes
     labels = tuple(label for label in x.labels if label in kept)
+    options = reduction_options(axes, x, dtype)
     if dtype.kind == "b":
-        return Term(code.method(x.text, "any", axis=axis), labels)
-    return Term(code.method(x.text, "sum", axis=axis, dtype=None if _sums_to_itself(dtype) else dtype), labels)
+        return Term(code.method(x.text, "any", axis=options["axis"]), labels)
+    return Term(code.method(x.text, "sum", **options), labels)
+
+
+def reduction_options(axes: tuple[int, ...], x: Term, dtype: DType) -> dict[str, Any]:
+    """The options of a sum over `axes` in the dtype of the operand."""
+    axis = None if len(axes) == len(x.labels) else axes[0] if len(axes) == 1 else axes
+    return {"axis": axis, "dtype": None if _sums_to_itself(dtype) else dtype}
 
 
 def _sums_to_itself(dtype: DType) -> bool:
@@ -140,7 +146,7 @@ def _diagonal(x: Term, out: Labels, dtype: DType) -> Code | None:
     return None
 
 
-def _permuted(x: Term, out: Labels) -> Code:
+def permuted(x: Term, out: Labels) -> Code:
     """`x` with its axes in the order `out`: `.T`, `.mT` or `.transpose(...)`."""
     if x.labels == out:
         return x.text
@@ -153,9 +159,9 @@ def _permuted(x: Term, out: Labels) -> Code:
     return code.method(x.text, "transpose", *order)
 
 
-def _expanded(x: Term, out: Labels) -> Code:
+def expanded(x: Term, out: Labels) -> Code:
     """`x` permuted to the order of `out`, with a new axis for each label that it lacks, except in front."""
-    x = Term(_permuted(x, tuple(label for label in out if label in x.labels)), x.labels)
+    x = Term(permuted(x, tuple(label for label in out if label in x.labels)), x.labels)
     missing = [label not in x.labels for label in out]
     lead = missing.index(False) if False in missing else len(out)
     if not any(missing[lead:]):
@@ -168,8 +174,8 @@ def _expanded(x: Term, out: Labels) -> Code:
 
 def _two(a: Term, b: Term, out: Labels, dtype: DType) -> Code:
     if a.repeats or b.repeats:
-        return _einsum([a, b], out)
-    a, b = _summed(a, (*b.labels, *out), dtype), _summed(b, (*a.labels, *out), dtype)
+        return einsum_call([a, b], out)
+    a, b = summed(a, (*b.labels, *out), dtype), summed(b, (*a.labels, *out), dtype)
     both = [label for label in a.labels if label in b.labels]
     contracted = [label for label in both if label not in out]
     if not contracted:
@@ -181,8 +187,8 @@ def _two(a: Term, b: Term, out: Labels, dtype: DType) -> Code:
         found = _product(a, b, contracted[0], out) or _product(b, a, contracted[0], out)
         if found is not None:
             return found
-    if a.labels == b.labels and dtype.kind != "c":
-        return code.call("np.vdot", a.text, b.text)
+    if not out and set(a.labels) == set(b.labels):
+        return _full_product(a, b, dtype)
     return _tensordot(a, b, contracted, out)
 
 
@@ -190,7 +196,7 @@ def _outer(a: Term, b: Term, out: Labels) -> Code:
     if len(out) == 2 and len(a.labels) == len(b.labels) == 1:
         first, second = (a, b) if a.labels[0] == out[0] else (b, a)
         return code.call("np.outer", first.text, second.text)
-    return code.infix("*", _expanded(a, out), _expanded(b, out))
+    return code.infix("*", expanded(a, out), expanded(b, out))
 
 
 def _product(a: Term, b: Term, c: int, out: Labels) -> Code | None:
@@ -206,25 +212,33 @@ def _product(a: Term, b: Term, c: int, out: Labels) -> Code | None:
         stack = tuple(label for label in b.labels[:-2] if label != c)
         if b.labels[-2] != c or out != (*stack, *rows, b.labels[-1]):
             return None
-        return code.infix("@", _permuted(a, left), b.text)
+        return code.infix("@", permuted(a, left), b.text)
     if len(a.labels) > 2 and (len(b.labels) > 2 or c not in a.labels[-2:]):
         return None
     if out != rows + columns:
         return None
-    return code.infix("@", _permuted(a, left), _permuted(b, right))
+    return code.infix("@", permuted(a, left), permuted(b, right))
 
 
 def _batched(a: Term, b: Term, batch: Labels, contracted: list[int], out: Labels) -> Code:
     """`@` of stacks of matrices, the batch axes moved to the front of each; vectors are left to einsum."""
     rest = [label for label in out if label not in batch]
     if len(contracted) != 1 or len(rest) != 2 or len(a.labels) != len(b.labels):
-        return _einsum([a, b], out)
+        return einsum_call([a, b], out)
     if rest[0] not in a.labels:
         a, b = b, a
     if rest[0] not in a.labels or rest[1] not in b.labels:
-        return _einsum([a, b], out)
-    left, right = _permuted(a, (*batch, rest[0], contracted[0])), _permuted(b, (*batch, contracted[0], rest[1]))
-    return _permuted(Term(code.infix("@", left, right), (*batch, *rest)), out)
+        return einsum_call([a, b], out)
+    left, right = permuted(a, (*batch, rest[0], contracted[0])), permuted(b, (*batch, contracted[0], rest[1]))
+    return permuted(Term(code.infix("@", left, right), (*batch, *rest)), out)
+
+
+def _full_product(a: Term, b: Term, dtype: DType) -> Code:
+    """The sum over all elements of a product, which is a NumPy scalar; `np.vdot` would conjugate a complex operand."""
+    b = Term(permuted(b, a.labels), a.labels)
+    if dtype.kind == "c":
+        return code.call("np.dot", code.method(a.text, "ravel"), code.method(b.text, "ravel"))
+    return code.call("np.vdot", a.text, b.text)
 
 
 def _tensordot(a: Term, b: Term, contracted: list[int], out: Labels) -> Code:
@@ -237,14 +251,14 @@ def _tensordot(a: Term, b: Term, contracted: list[int], out: Labels) -> Code:
     elif count == 1:
         axes = (axes[0][0], axes[1][0])
     made = tuple(label for x in (a, b) for label in x.labels if label not in contracted)
-    return _permuted(Term(code.call("np.tensordot", a.text, b.text, axes=axes), made), out)
+    return permuted(Term(code.call("np.tensordot", a.text, b.text, axes=axes), made), out)
 
 
-def _einsum(terms: Sequence[Term], out: Labels) -> Code:
+def einsum_call(terms: Sequence[Term], out: Labels, into: Code | None = None) -> Code:
+    """`np.einsum` as it is, written into an array where one is given."""
     spelled = subscripts([term.labels for term in terms], out)
-    return code.call(
-        "np.einsum", Code(f'"{spelled}"'), *[t.text for t in terms], optimize=True if len(terms) > 2 else None
-    )
+    optimize = True if len(terms) > 2 else None
+    return code.call("np.einsum", Code(f'"{spelled}"'), *[t.text for t in terms], out=into, optimize=optimize)
 
 
 def subscripts(operands: Sequence[Labels], out: Labels) -> str:
@@ -291,7 +305,7 @@ def _delta(value: Term, distinct: Labels, output: Labels, sizes: Mapping[int, Si
     for other in masks[1:]:
         mask = code.infix("&", mask, other)
     here = [WHOLE if axis == first[label] and label in value.labels else None for axis, label in enumerate(output)]
-    body = Term(_permuted(value, tuple(label for label in distinct if label in value.labels)), ()).text
+    body = Term(permuted(value, tuple(label for label in distinct if label in value.labels)), ()).text
     if body.literal:
         body = code.call(code.dtype(dtype) if dtype.kind != "b" else "bool", body)
     elif WHOLE in here:

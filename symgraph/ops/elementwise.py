@@ -6,7 +6,7 @@ A partial of None is zero everywhere. A comment names a choice of subgradient or
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from .. import dims
 from ..core import Constant, ShapedArray, Tensor, located_error, make
 from ..dtypes import BOOL, DType, as_dtype, is_complex, promote
 from ..errors import DTypeError
-from . import code
+from . import bits, code
 from .base import (
     Elementwise,
     General,
@@ -82,6 +82,34 @@ def _infix_or_call(operator: str, function: str) -> Any:
     return source
 
 
+def _logical(function: str) -> Callable[..., list[str]]:
+    return lambda out, *xs: [str(code.call(function, *xs, out=Code(out)))]
+
+
+def _extreme(function: str) -> Callable[..., list[str]]:
+    """NumPy's `maximum` and its like are three times as fast between two arrays as between an array and a number."""
+
+    def into(out: str, *xs: Code) -> list[str]:
+        numbers = [x for x in xs if not x.aval.shape]
+        if len(numbers) != 1 or out in xs or xs[0].aval.dtype.kind != "f":
+            return [str(code.call(function, *xs, out=Code(out)))]
+        arrays = [Code(out) if x is numbers[0] else x for x in xs]
+        return [f"{out}.fill({numbers[0]})", str(code.call(function, *arrays, out=Code(out)))]
+
+    return into
+
+
+_EXPONENTS = {"1": None, "2": "np.square", "0.5": "np.sqrt", "-1": "np.reciprocal"}
+"""What `x ** number` calls: the same bits as `np.power`, four times as fast."""
+
+
+def _power_into(out: str, x: Code, y: Code) -> list[str]:
+    if not x.literal and y.literal and x.aval.dtype.kind in "fc" and y in _EXPONENTS:
+        function = _EXPONENTS[y]
+        return code.assign(out, x) if function is None else [str(code.call(function, x, out=Code(out)))]
+    return [str(code.call("np.power", x, y, out=Code(out)))]
+
+
 def _all(*known: bool) -> bool:
     return all(known)
 
@@ -99,7 +127,7 @@ divide       = elementwise("divide",       lambda z, x, y: [1 / y, -z / y], sour
 floor_divide = elementwise("floor_divide", lambda z, x, y: [None, None], source="//", flops=4)
 remainder    = elementwise("remainder",    lambda z, x, y: [1, -(x // y)], source="%", flops=8)
 fmod         = elementwise("fmod",         lambda z, x, y: [1, -trunc(x / y)], flops=8)
-power        = elementwise("power",        _power, source="**", nonnegative=lambda x, y: x, hazard="the base is 0 and the exponent below 1", flops=20)
+power        = elementwise("power",        _power, source="**", into=_power_into, nonnegative=lambda x, y: x, hazard="the base is 0 and the exponent below 1", flops=20)
 negative     = elementwise("negative",     lambda y, x: [-1], source="-", bounded=_all)
 positive     = elementwise("positive",     lambda y, x: [1], source="+", bounded=_all)
 reciprocal   = elementwise("reciprocal",   lambda y, x: [-(y * y)], nonnegative=_all, hazard="x = 0", flops=4)
@@ -119,10 +147,10 @@ deg2rad      = elementwise("deg2rad",      lambda y, x: [np.pi / 180], nonnegati
 rad2deg      = elementwise("rad2deg",      lambda y, x: [180 / np.pi], nonnegative=_all, bounded=_all)
 
 # Choosing the larger or the smaller; ties share evenly
-maximum      = elementwise("maximum", lambda z, x, y: [share(x, y), share(x, y)], selects=lambda z, x, y: [x >= y, y >= x], commutative=False, nonnegative=_any, bounded=_all)
-minimum      = elementwise("minimum", lambda z, x, y: [share(x, y), share(x, y)], selects=lambda z, x, y: [x <= y, y <= x], commutative=False, nonnegative=_all, bounded=_all)
-fmax         = elementwise("fmax",    lambda z, x, y: [share(x, y), share(x, y)], selects=lambda z, x, y: [(x >= y) | isnan(y), (y >= x) | isnan(x)], bounded=_all)
-fmin         = elementwise("fmin",    lambda z, x, y: [share(x, y), share(x, y)], selects=lambda z, x, y: [(x <= y) | isnan(y), (y <= x) | isnan(x)], bounded=_all)
+maximum      = elementwise("maximum", lambda z, x, y: [share(x, y), share(x, y)], into=_extreme("np.maximum"), selects=lambda z, x, y: [x >= y, y >= x], commutative=False, nonnegative=_any, bounded=_all)
+minimum      = elementwise("minimum", lambda z, x, y: [share(x, y), share(x, y)], into=_extreme("np.minimum"), selects=lambda z, x, y: [x <= y, y <= x], commutative=False, nonnegative=_all, bounded=_all)
+fmax         = elementwise("fmax",    lambda z, x, y: [share(x, y), share(x, y)], into=_extreme("np.fmax"), selects=lambda z, x, y: [(x >= y) | isnan(y), (y >= x) | isnan(x)], bounded=_all)
+fmin         = elementwise("fmin",    lambda z, x, y: [share(x, y), share(x, y)], into=_extreme("np.fmin"), selects=lambda z, x, y: [(x <= y) | isnan(y), (y <= x) | isnan(x)], bounded=_all)
 
 # Exponentials and logarithms
 exp          = elementwise("exp",          lambda y, x: [y], nonnegative=True, flops=20)
@@ -163,10 +191,10 @@ isfinite      = elementwise("isfinite",      None)
 signbit       = elementwise("signbit",       None)
 
 # Logic and bits
-logical_and   = elementwise("logical_and",   None, source=_infix_or_call("&", "np.logical_and"), commutative=True)
-logical_or    = elementwise("logical_or",    None, source=_infix_or_call("|", "np.logical_or"), commutative=True)
-logical_xor   = elementwise("logical_xor",   None, source=_infix_or_call("^", "np.logical_xor"), commutative=True)
-logical_not   = elementwise("logical_not",   None, source=_infix_or_call("~", "np.logical_not"))
+logical_and   = elementwise("logical_and",   None, source=_infix_or_call("&", "np.logical_and"), into=_logical("np.logical_and"), commutative=True)
+logical_or    = elementwise("logical_or",    None, source=_infix_or_call("|", "np.logical_or"), into=_logical("np.logical_or"), commutative=True)
+logical_xor   = elementwise("logical_xor",   None, source=_infix_or_call("^", "np.logical_xor"), into=_logical("np.logical_xor"), commutative=True)
+logical_not   = elementwise("logical_not",   None, source=_infix_or_call("~", "np.logical_not"), into=_logical("np.logical_not"))
 bitwise_and   = elementwise("bitwise_and",   None, source="&", commutative=True)
 bitwise_or    = elementwise("bitwise_or",    None, source="|", commutative=True)
 bitwise_xor   = elementwise("bitwise_xor",   None, source="^", commutative=True)
@@ -198,6 +226,14 @@ class MaskedMultiply(Elementwise):
 
     def infer(self, mask: ShapedArray, a: ShapedArray, b: ShapedArray) -> ShapedArray:
         return ShapedArray(dims.broadcast_shapes(mask.shape, a.shape, b.shape), a.dtype)
+
+    def into(self, out: str, *xs: Code) -> list[str]:
+        mask, a, b = xs
+        dtype = bits.result_dtype(a, b)
+        if dtype == BOOL:  # in an order that leaves what is in `out` until it is read
+            a, b = (b, a) if out == b else (a, b)
+            return [f"np.logical_and({mask}, {a}, out={out})", f"np.logical_and({out}, {b}, out={out})"]
+        return [f"np.multiply({a}, {b}, out={out})", *bits.keep(out, mask, Code(out, aval=ShapedArray((1,), dtype)), dtype)]
 
     def evaluate(self, mask: Any, a: Any, b: Any) -> Any:
         with np.errstate(all="ignore"):
@@ -243,6 +279,9 @@ class Where(General):
 
     def numpy(self, c: Code, a: Code, b: Code) -> Code:
         return code.call("np.where", c, a, b)
+
+    def into(self, out: str, *xs: Code) -> list[str]:
+        return bits.choose(out, *xs)
 
     def vjp(self, ct: Tensor, y: Tensor, c: Tensor, a: Tensor, b: Tensor) -> Sequence[Any]:
         return [None, where(c, ct, 0), where(c, 0, ct)]
@@ -302,6 +341,9 @@ class Cast(Linear):
     def numpy(self, x: Code) -> Code:
         size = x.literal and x.aval is not None and x.aval.weak
         return code.call(code.scalar(self.dtype), x) if size else code.method(x, "astype", self.dtype)
+
+    def into(self, out: str, *xs: Code) -> list[str]:
+        return code.assign(out, xs[0])
 
     def evaluate(self, x: Any) -> Any:
         with np.errstate(all="ignore"):
@@ -375,12 +417,16 @@ class Conjugate(_RealLinear):
     """The complex conjugate."""
 
     name = "conjugate"
+    inplace = True
 
     def infer(self, x: ShapedArray) -> ShapedArray:
         return ShapedArray(x.shape, x.dtype)
 
     def numpy(self, x: Code) -> Code:
         return code.call("np.conj", x)
+
+    def into(self, out: str, *xs: Code) -> list[str]:
+        return [f"np.conjugate({xs[0]}, out={out})"]
 
     def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
         return conj(ct)
@@ -396,6 +442,9 @@ class ComplexAbs(General):
 
     def numpy(self, x: Code) -> Code:
         return code.call("np.abs", x)
+
+    def into(self, out: str, *xs: Code) -> list[str]:
+        return [f"np.abs({xs[0]}, out={out})"]
 
     def vjp(self, ct: Tensor, y: Tensor, x: Tensor) -> Sequence[Any]:
         return [ct * _unit(conj(x), y)]

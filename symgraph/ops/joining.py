@@ -53,6 +53,18 @@ class Concatenate(Linear):
     def numpy(self, *xs: Code) -> Code:
         return code.call("np.concatenate", tuple(xs), axis=self.axis or None)
 
+    def into(self, out: str, *xs: Code) -> list[str]:
+        if len(xs) > 3:
+            return [str(code.call("np.concatenate", tuple(xs), axis=self.axis or None, out=Code(out)))]
+        lines = []
+        start: Size = 0
+        for i, x in enumerate(xs):
+            stop = start + x.aval.shape[self.axis]
+            part = slice(None if same(start, 0) else start, stop if i < len(xs) - 1 else None)
+            lines.append(f"{out}[{_at(self.axis, part)}] = {x}")
+            start = stop
+        return lines
+
     def transpose(self, ct: Tensor, *xs: Tensor) -> list[Tensor]:
         parts = []
         start: Size = 0
@@ -84,11 +96,25 @@ class Stack(Linear):
     def numpy(self, *xs: Code) -> Code:
         return code.call("np.stack", tuple(xs), axis=self.axis or None)
 
+    def into(self, out: str, *xs: Code) -> list[str]:
+        if len(xs) <= 4:
+            return [f"{out}[{_at(self.axis, i)}] = {x}" for i, x in enumerate(xs)]
+        i, part = code.local("i"), code.local("part")
+        return [
+            f"for {i}, {part} in enumerate({code.argument(tuple(xs))}):",
+            f"    {out}[{_at(self.axis, Code(i))}] = {part}",
+        ]
+
     def transpose(self, ct: Tensor, *xs: Tensor) -> list[Tensor]:
         return [ct[(*[slice(None)] * self.axis, i)] for i in range(len(xs))]
 
     def batch(self, axes: Sequence[int | None], *xs: Tensor) -> tuple[Tensor, int]:
         return make(Stack(self.axis + 1), *_batched(xs, axes)), 0
+
+
+def _at(axis: int, place: Any) -> str:
+    """The index of a place or part along an axis."""
+    return ", ".join([":"] * axis + [code.argument(place)])
 
 
 def _agree(shape: Shape, first: Shape, axis: int | None) -> None:
@@ -407,6 +433,28 @@ class Roll(Linear):
     def numpy(self, x: Code) -> Code:
         flat = x.aval is not None and x.aval.ndim == 1
         return code.call("np.roll", x, self.shift, axis=None if flat else self.axis)
+
+    def into(self, out: str, *xs: Code) -> list[str]:
+        (x,) = xs
+        n, shift = x.aval.shape[self.axis], self.shift
+        if isinstance(n, int) and isinstance(shift, int):
+            by, rest, lines = shift % max(n, 1), n - shift % max(n, 1), []
+        else:  # the shift may be longer than the axis
+            k, size = code.local("k"), code.size(n)
+            lines = [f"{k} = {code.size(shift).within(code.TIMES)} % max({size}, 1)"]
+            by, rest = Code(k), code.infix("-", size, Code(k))
+        lines.append(f"{out}[{_at(self.axis, slice(by, None))}] = {x.atom}[{_at(self.axis, slice(None, rest))}]")
+        lines.append(f"{out}[{_at(self.axis, slice(None, by))}] = {x.atom}[{_at(self.axis, slice(rest, None))}]")
+        return lines
+
+    def fast(self, *xs: Code) -> Code | None:
+        (x,) = xs
+        n, shift = x.aval.shape[self.axis], self.shift
+        if not (isinstance(n, int) and isinstance(shift, int) and x.isidentifier()):
+            return None
+        rest = n - shift % max(n, 1)
+        parts = [Code(f"{x}[{_at(self.axis, s)}]") for s in (slice(rest, None), slice(None, rest))]
+        return code.call("np.concatenate", tuple(parts), axis=self.axis or None)  # 2.4 us, not 6.6
 
     def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
         return make(Roll(-self.shift, self.axis), ct)

@@ -70,7 +70,7 @@ class Solve(General):
 
     def cost(self, y: Any, a: ShapedArray, b: ShapedArray) -> Any:
         n = a.shape[-1]
-        return dims.prod(a.shape) * n + 2 * dims.prod(y.shape) * n
+        return 2 * dims.prod(a.shape) * n // 3 + 2 * dims.prod(y.shape) * n
 
 
 def _solve_like(a: Tensor, b: Tensor, vector: bool) -> Tensor:
@@ -126,7 +126,7 @@ class Determinant(General):
         return y * _trace_solve(a, ts[0])
 
     def cost(self, y: Any, a: ShapedArray) -> Any:
-        return dims.prod(a.shape) * a.shape[-1]
+        return 2 * dims.prod(a.shape) * a.shape[-1] // 3
 
 
 class SignLogDet(General):
@@ -158,7 +158,7 @@ class SignLogDet(General):
         return 1j * make(Item(0), y) * F.imag(t), F.real(t)
 
     def cost(self, y: Any, a: ShapedArray) -> Any:
-        return dims.prod(a.shape) * a.shape[-1]
+        return 2 * dims.prod(a.shape) * a.shape[-1] // 3
 
 
 def _per_matrix(x: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from . import code
 from .base import Mask, Primitive, Pulled, as_tensor, cast_back
 from .code import Code
 from .late import F
+from .work import body_bytes, body_flops, nbytes
 
 __all__ = ["map_rows"]
 
@@ -41,11 +42,16 @@ class MapRows(Primitive):
         rows = code.size(xs[0].aval.shape[0])
         outputs = self.body.outputs
         empty = [str(code.call("np.empty", (xs[0].aval.shape[0], *y.shape), dtype=y.dtype)) for y in outputs]
-        i = code.local("i")
-        targets = [f"{out}[{i}]"] if len(outputs) == 1 else [f"{out}[{k}][{i}]" for k in range(len(outputs))]
+        return [f"{out} = {', '.join(empty)}", *self._loop(out, rows, xs)]
+
+    def into(self, out: str, *xs: Code) -> list[str] | None:
+        return self._loop(out, code.size(xs[0].aval.shape[0]), xs) if len(self.body.outputs) == 1 else None
+
+    def _loop(self, out: str, rows: Code, xs: Sequence[Code]) -> list[str]:
+        i, count = code.local("i"), len(self.body.outputs)
+        targets = [f"{out}[{i}]"] if count == 1 else [f"{out}[{k}][{i}]" for k in range(count)]
         arguments = ", ".join([f"{x}[{i}]" for x in xs[: self.mapped]] + [x.atom for x in xs[self.mapped :]])
-        loop = f"for {i} in range({rows}):\n    {', '.join(targets)} = {code.body(self.body)}({arguments})"
-        return [f"{out} = {', '.join(empty)}", *loop.split("\n")]
+        return [f"for {i} in range({rows}):", f"    {', '.join(targets)} = {code.body(self.body)}({arguments})"]
 
     def evaluate(self, *values: Any) -> Any:
         import numpy as np
@@ -97,11 +103,10 @@ class MapRows(Primitive):
         return found if isinstance(y.aval, tuple) else found[0]
 
     def cost(self, y: Any, *xs: ShapedArray) -> Any:
-        nodes = toposort(self.body.outputs)
-        costs: list[Any] = [
-            n.op.cost(n.aval, *[x.aval for x in n.inputs]) for n in nodes if isinstance(n.op, Primitive)
-        ]
-        return xs[0].shape[0] * sum(costs)
+        return xs[0].shape[0] * body_flops(self.body)
+
+    def traffic(self, y: Any, *xs: ShapedArray) -> Any:
+        return xs[0].shape[0] * body_bytes(self.body) + nbytes(y)
 
 
 def apply(body: Body, operands: Sequence[Tensor]) -> list[Tensor]:

@@ -48,12 +48,22 @@ class Draw(Primitive):
         return ShapedArray(self.shape, self.dtype)
 
     def numpy(self, state: Code) -> Code:
-        generator = Code(f"np.random.default_rng((*{state.atom}, {self.number}))")
+        generator = self._generator(state)
         if self.distribution == "permutation":
             return code.method(generator, "permutation", *self.bounds)
         dtype = None if self.dtype in (INT64, FLOAT64) else self.dtype
         size = self.shape[0] if len(self.shape) == 1 else self.shape
         return code.method(generator, self.distribution, *self.bounds, size, dtype=dtype)
+
+    def into(self, out: str, *xs: Code) -> list[str]:
+        (state,) = xs
+        if self.distribution not in REAL:
+            return code.assign(out, self.numpy(state))
+        dtype = None if self.dtype == FLOAT64 else self.dtype
+        return [str(code.method(self._generator(state), self.distribution, dtype=dtype, out=Code(out)))]
+
+    def _generator(self, state: Code) -> Code:
+        return Code(f"np.random.default_rng((*{state.atom}, {self.number}))")
 
     def nonnegative(self, *known: bool) -> bool:
         return self.distribution in ("random", "standard_exponential", "permutation")

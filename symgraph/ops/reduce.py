@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -45,6 +45,9 @@ __all__ = [
 
 UINT64 = np.dtype(np.uint64)
 
+ROW = 1024
+"""Rows up to this length are reduced in the ways that are fast for short ones."""
+
 
 # Kinds ---------------------------------------------------------------------------------------------------------------
 
@@ -66,6 +69,39 @@ class OverAxes(Primitive):
 
     def numpy(self, x: Code) -> Code:
         return code.method(x, self.name, **self.options(x))
+
+    ufunc: ClassVar[str | None] = None
+    """The ufunc whose `reduce` it is."""
+
+    def into(self, out: str, *xs: Code) -> list[str] | None:
+        (x,) = xs
+        if self.ufunc is None:
+            return [str(code.method(x, self.name, **self.options(x), out=Code(out)))]
+        rows = self._row_length(x)
+        if rows is not None and self._in_segments(x):  # 2 to 4 times as fast as `reduce` over rows of 10 to 1000
+            flat = f"{out}.ravel()" if self.keepdims or len(x.aval.shape) - len(self.axis) > 1 else out
+            return [f"{self.ufunc}.reduceat({x}.ravel(), np.arange(0, {x}.size, {rows}), out={flat})"]
+        options = self.options(x)
+        axis = options.pop("axis")
+        return [str(code.call(f"{self.ufunc}.reduce", x, axis=Code("None") if axis is None else axis, **options, out=Code(out)))]
+
+    def fast(self, *xs: Code) -> Code | None:
+        (x,) = xs
+        if self.ufunc is None or self.keepdims or len(self.axis) < x.aval.ndim:
+            return None
+        options = self.options(x) | {"axis": None if x.aval.ndim == 1 else Code("None")}
+        return code.call(f"{self.ufunc}.reduce", x, **options)
+
+    def _row_length(self, x: Code) -> int | None:
+        """The number of elements that each result is made of, where it is fixed and they lie next to each other."""
+        shape = x.aval.shape
+        count = dims.prod([shape[a] for a in self.axis])
+        trailing = self.axis[0] == len(shape) - len(self.axis) > 0
+        return count if trailing and isinstance(count, int) and 2 <= count <= ROW else None
+
+    def _in_segments(self, x: Code) -> bool:
+        """Whether `reduceat` gives the same."""
+        return False
 
     def options(self, x: Code) -> dict[str, Any]:
         """The keyword arguments of the NumPy call; an axis need not be said when all are meant."""
@@ -152,8 +188,26 @@ class Sum(Accumulation, Linear):
     """The sum over axes; its transpose is broadcasting."""
 
     name = "sum"
+    ufunc = "np.add"
     combine = "np.add"
     adds = True
+
+    def into(self, out: str, *xs: Code) -> list[str] | None:
+        (x,) = xs
+        if self._row_length(x) is None or self.dtype is not None or x.aval.dtype == np.float16:
+            return super().into(out, *xs)
+        # Over rows `einsum` is 2 to 5 times as fast as `add.reduce` (1000 x 25: 7 us, not 22; 10^5 x 10: 0.39 ms, not 1.9)
+        labels = "ijklmnopqrstuvwxyz"[: len(x.aval.shape)]
+        kept = len(x.aval.shape) - len(self.axis)
+        target = f"{out}[..., {', '.join('0' * len(self.axis))}]" if self.keepdims else out
+        words = f"{x.atom}.view(np.uint8)" if x.aval.dtype == BOOL else x
+        return [f'np.einsum("{labels}->{labels[:kept]}", {words}, out={target})']
+
+    def fast(self, *xs: Code) -> Code | None:
+        made = super().fast(*xs)
+        if made is None or xs[0].aval.dtype != BOOL or self.dtype is not None:
+            return made
+        return Code(f"np.int64(np.count_nonzero({xs[0]}))")  # 0.3 us, not 1.1
 
     def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
         return F.broadcast_to(self.aligned(ct), x.shape)
@@ -164,6 +218,7 @@ class Prod(Accumulation, Reduction):
     """The product over axes. The partial is the product of the *other* factors, which is exact where some are 0."""
 
     name = "prod"
+    ufunc = "np.multiply"
     combine = "np.multiply"
 
     def partial(self, y: Tensor, x: Tensor) -> Tensor:
@@ -216,6 +271,9 @@ class Extreme(Reduction):
     limit: bool = False
     """Whether the result among no elements is an infinity rather than an error."""
 
+    def _in_segments(self, x: Code) -> bool:
+        return code.is_plain(x) and not self.limit
+
     def infer(self, x: ShapedArray) -> ShapedArray:
         for a in () if self.limit else self.axis:
             _require_elements(x, a)
@@ -252,6 +310,7 @@ class Max(Extreme):
     """The largest element over axes."""
 
     name = "max"
+    ufunc = "np.maximum"
     combine = "np.maximum"
 
     def options(self, x: Code) -> dict[str, Any]:
@@ -263,6 +322,7 @@ class Min(Extreme):
     """The smallest element over axes."""
 
     name = "min"
+    ufunc = "np.minimum"
     combine = "np.minimum"
 
 
@@ -350,6 +410,9 @@ class Logical(OverAxes):
     def result_dtype(self, dtype: DType) -> DType:
         return BOOL
 
+    def _in_segments(self, x: Code) -> bool:
+        return code.is_plain(x) and x.aval.dtype == BOOL
+
     def nonnegative(self, *known: bool) -> bool:
         return True
 
@@ -359,6 +422,7 @@ class AnyOf(Logical):
     """Whether an element is not zero; False of none."""
 
     name = "any"
+    ufunc = "np.logical_or"
     combine = "np.logical_or"
 
 
@@ -367,6 +431,7 @@ class AllOf(Logical):
     """Whether every element is not zero; True of none."""
 
     name = "all"
+    ufunc = "np.logical_and"
     combine = "np.logical_and"
 
 
@@ -390,6 +455,9 @@ class Norm(Reduction):
     """The Euclidean length over axes, sqrt(sum(x * x)), with derivative x / y, and 0 at 0 (in every order)."""
 
     name = "norm"
+
+    def into(self, out: str, *xs: Code) -> list[str] | None:
+        return None  # lowered
 
     def numpy(self, x: Code) -> Code:
         options = self.options(x)

@@ -88,6 +88,9 @@ class Reshape(Linear):
             return code.method(x, "ravel")
         return code.method(x, "reshape", *self.shape) if self.shape else code.method(x, "reshape", ())
 
+    def into(self, out: str, *xs: Code) -> list[str]:
+        return [f"{out}.reshape({xs[0].atom}.shape)[...] = {xs[0]}"]  # a view of `out`: x need not be contiguous
+
     def by_rows(self, y: ShapedArray, *xs: ShapedArray) -> tuple[bool, ...] | None:
         old, new = xs[0].shape, y.shape  # only where the source names no size: `x[:, None]`, `x.squeeze(axis=1)`
         if not old or not new or same(old[0], 1) or not same(old[0], new[0]):
@@ -394,6 +397,9 @@ class BroadcastTo(Linear):
 
     def numpy(self, x: Code) -> Code:
         return code.call("np.broadcast_to", x, self.shape)
+
+    def into(self, out: str, *xs: Code) -> list[str]:
+        return code.assign(out, xs[0])
 
     def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
         return unbroadcast(ct, x)

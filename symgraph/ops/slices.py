@@ -69,6 +69,21 @@ class Unslice(Linear):
     def statements(self, out: str, *xs: Code) -> list[str]:
         return [f"{out} = {zeros_source(self.shape, xs[0])}", f"{assigned(out, written(self.items))} = {xs[0]}"]
 
+    def into(self, out: str, *xs: Code) -> list[str]:
+        return [*self._cleared(out), f"{assigned(out, written(self.items))} = {xs[0]}"]
+
+    def _cleared(self, out: str) -> list[str]:
+        """Zeros around the place: before and after it, where it is a range of one axis; else everywhere."""
+        cut = [(axis, item) for axis, item in enumerate(self.items) if item != FULL]
+        if len(cut) != 1 or not isinstance(cut[0][1], tuple) or cut[0][1][2] != 1:
+            return [f"{out}.fill(0)"]
+        ((axis, (start, stop, _)),) = cut
+        rest = [slice(None, start)] * (start is not None) + [slice(stop, None)] * (stop is not None)
+        return [f"{assigned(out, [slice(None)] * axis + [part])} = 0" for part in rest]
+
+    def add_into(self, out: str, *xs: Code) -> list[str]:
+        return [f"{assigned(out, written(self.items))} += {xs[0]}"]
+
     def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
         return make(Slice(self.items), ct)
 
@@ -83,6 +98,7 @@ class SliceSet(Linear):
 
     items: Items
     name = "slice_set"
+    inplace = True
     assigned = (1,)
     linear = 2
 
@@ -93,6 +109,9 @@ class SliceSet(Linear):
 
     def statements(self, out: str, *xs: Code) -> list[str]:
         return [f"{out} = {xs[0].atom}.copy()", f"{assigned(out, written(self.items))} = {xs[1]}"]
+
+    def into(self, out: str, *xs: Code) -> list[str]:
+        return written_over(out, xs[0], xs[1], written(self.items))
 
     def transpose(self, ct: Tensor, x: Tensor, v: Tensor) -> list[Tensor]:
         return [make(self, ct, constant(0, ct.dtype)), unbroadcast(make(Slice(self.items), ct), v)]
@@ -133,6 +152,15 @@ def _as_slice(item: Range) -> slice:
 
 def assigned(out: str, key: Sequence[Any]) -> str:
     return f"{out}[{', '.join(map(code.argument, key))}]"
+
+
+def written_over(out: str, x: Code, v: Code, key: Sequence[Any]) -> list[str]:
+    """The statements that make `out` x with v at `key`; `out` may be any of them."""
+    if out != x and (out == v or out in key):
+        kept = Code(code.local("kept"))
+        v, key = kept if out == v else v, [kept if out == k else k for k in key]
+        return [f"{kept} = {out}.copy()", *code.assign(out, x), f"{assigned(out, key)} = {v}"]
+    return [*code.assign(out, x), f"{assigned(out, key)} = {v}"]
 
 
 def zeros_source(shape: Shape, like: Code) -> Code:

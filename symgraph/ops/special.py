@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from ..core import ShapedArray
 from . import code
 from .base import Elementwise, as_tensor
 from .code import Code
@@ -71,15 +73,46 @@ def _xlog1py(x: Code, y: Code) -> Code:
     )
 
 
+def _relu_into(out: str, x: Code) -> list[str] | None:
+    return maximum.into(out, x, Code("0", aval=ShapedArray((), x.aval.dtype), literal=True))
+
+
+def _sigmoid_into(out: str, x: Code) -> list[str]:
+    steps = [f"np.negative({x}, out={out})", f"np.exp({out}, out={out})", f"np.add({out}, 1, out={out})"]
+    return [*steps, f"np.divide(1, {out}, out={out})"]
+
+
+def _times_log(function: str, neutral: int) -> Callable[..., list[str]]:
+    """x * f(y) with `neutral` in the place of y where x = 0."""
+
+    def into(out: str, x: Code, y: Code) -> list[str]:
+        if out in (x, y) or y.literal:
+            masked = code.call("np.where", code.infix("==", x, code.literal(0)), code.literal(neutral), _typed(y))
+            return [f"np.multiply({x}, {function}({masked}), out={out})"]
+        return [
+            *code.assign(out, y),
+            f"np.copyto({out}, {neutral}, where={code.infix('==', x, code.literal(0))})",
+            f"{function}({out}, out={out})",
+            f"np.multiply({x}, {out}, out={out})",
+        ]
+
+    return into
+
+
+def _none(out: str, *xs: Code) -> None:
+    """For functions that are no ufuncs."""
+    return None
+
+
 # fmt: off
 # Activations
-sigmoid  = elementwise("sigmoid",  lambda y, x: [y * (1 - y)], like=np.exp, source=_sigmoid, lower=lambda x: 1 / (1 + exp(-x)), nonnegative=True, flops=22, quiet="over")
-softplus = elementwise("softplus", lambda y, x: [sigmoid(x)], like=np.exp, source=lambda x: code.call("np.logaddexp", x, code.literal(0)), nonnegative=True, flops=40)
-relu     = elementwise("relu",     lambda y, x: [1], like=np.positive, source=_relu, selects=lambda y, x: [x > 0], nonnegative=True, bounded=_all)  # 0 at 0
+sigmoid  = elementwise("sigmoid",  lambda y, x: [y * (1 - y)], like=np.exp, source=_sigmoid, into=_sigmoid_into, lower=lambda x: 1 / (1 + exp(-x)), nonnegative=True, flops=22, quiet="over")
+softplus = elementwise("softplus", lambda y, x: [sigmoid(x)], like=np.exp, source=lambda x: code.call("np.logaddexp", x, code.literal(0)), into=lambda out, x: [f"np.logaddexp({x}, 0, out={out})"], nonnegative=True, flops=40)
+relu     = elementwise("relu",     lambda y, x: [1], like=np.positive, source=_relu, into=_relu_into, selects=lambda y, x: [x > 0], nonnegative=True, bounded=_all)  # 0 at 0
 
 # x log y and its like: 0 where x = 0, whatever y is
-xlogy    = elementwise("xlogy",    lambda z, x, y: [log(y) + 1, None] if x is y else [log(y), _ratio(x, y)], like=np.true_divide, source=_xlogy, hazard="y = 0", flops=24)
-xlog1py  = elementwise("xlog1py",  lambda z, x, y: [log1p(y), _ratio(x, 1 + y)], like=np.true_divide, source=_xlog1py, hazard="y = -1", flops=24)
+xlogy    = elementwise("xlogy",    lambda z, x, y: [log(y) + 1, None] if x is y else [log(y), _ratio(x, y)], like=np.true_divide, source=_xlogy, into=_times_log("np.log", 1), hazard="y = 0", flops=24)
+xlog1py  = elementwise("xlog1py",  lambda z, x, y: [log1p(y), _ratio(x, 1 + y)], like=np.true_divide, source=_xlog1py, into=_times_log("np.log1p", 0), hazard="y = -1", flops=24)
 entr     = elementwise("entr",     lambda y, x: [-log(x) - 1], like=np.exp, source=_scipy("entr"), hazard="x = 0", flops=24)
 
 # Error functions and the normal distribution
@@ -95,14 +128,14 @@ log_ndtr = elementwise("log_ndtr", lambda y, x: [exp(-x * x / 2 - y) / _SQRT_2PI
 gammaln  = elementwise("gammaln",  lambda y, x: [digamma(x)], like=np.exp, source=_scipy("gammaln"), hazard="x = 0, -1, -2, ...", flops=60)
 gamma    = elementwise("gamma",    lambda y, x: [y * digamma(x)], like=np.exp, source=_scipy("gamma"), hazard="x = 0, -1, -2, ...", flops=60)
 digamma  = elementwise("digamma",  lambda y, x: [polygamma(1, x)], like=np.exp, source=_scipy("digamma"), hazard="x = 0, -1, -2, ...", flops=60)
-polygamma = elementwise("polygamma", lambda y, n, x: [None, polygamma(n + 1, x)], like=np.true_divide, source=_scipy("polygamma"), hazard="x = 0, -1, -2, ...", flops=90)
+polygamma = elementwise("polygamma", lambda y, n, x: [None, polygamma(n + 1, x)], like=np.true_divide, source=_scipy("polygamma"), into=_none, hazard="x = 0, -1, -2, ...", flops=90)
 
 # Bessel functions
 i0       = elementwise("i0",       lambda y, x: [i1(x)], like=np.exp, source=_scipy("i0"), nonnegative=True, flops=40)
 i1       = elementwise("i1",       lambda y, x: [(i0(x) + iv(2, x)) / 2], like=np.exp, source=_scipy("i1"), flops=40)
 j0       = elementwise("j0",       lambda y, x: [-j1(x)], like=np.exp, source=_scipy("j0"), flops=40)
 j1       = elementwise("j1",       lambda y, x: [(j0(x) - jv(2, x)) / 2], like=np.exp, source=_scipy("j1"), flops=40)
-sinc     = elementwise("sinc",     lambda y, x: [-math.pi * spherical_jn(1, math.pi * x)], like=np.exp, source="np.sinc", flops=30)
+sinc     = elementwise("sinc",     lambda y, x: [-math.pi * spherical_jn(1, math.pi * x)], like=np.exp, source="np.sinc", into=_none, flops=30)
 spherical_jn = elementwise("spherical_jn", lambda y, n, x: [None, _spherical_slope(n, x)], like=np.true_divide, source=_spherical_jn, flops=90)
 iv       = elementwise("iv",       lambda y, n, x: [None, (iv(n - 1, x) + iv(n + 1, x)) / 2], like=np.true_divide, source=_scipy("iv"), flops=90)
 jv       = elementwise("jv",       lambda y, n, x: [None, (jv(n - 1, x) - jv(n + 1, x)) / 2], like=np.true_divide, source=_scipy("jv"), flops=90)

@@ -10,14 +10,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from ..core import Body, Tensor, make, rebuild
+from ..core import Body, Tensor, make, rebuild, toposort
 from ..dims import same_shape
 from ..errors import SymgraphError
 from ..provenance import current
+from .facts import Facts, facts
 from .pattern import NodeRule, Rule, RuleSet
 
 Mapping = dict[Tensor, Tensor]
 Fired = list[tuple[Rule | NodeRule, Tensor, Tensor]]
+
+MOST_ROUNDS = 4
+"""Walks of one rewriting: taking operations apart leaves values with fewer users, which lets other rules fire."""
 
 MOST_FIRINGS = 1000
 """Rules that fire at one place more often than this do not terminate."""
@@ -28,13 +32,77 @@ def rewrite(
 ) -> tuple[list[Tensor], Mapping]:
     """`outputs` under `rules`, and the successor of every node. Frozen nodes are leaves: kept, and never matched through."""
     outputs = list(outputs)
-    held = frozenset(frozen)
-    done: Mapping = {node: node for node in held}
-    waiting: dict[Tensor, tuple[Tensor, Tensor]] = {}  # node: its rebuilt self, and the replacement being rewritten
-    firings: dict[Tensor, int] = {}
-    stack = outputs[::-1]
-    keep = current.where
+    found, mapping = _walked(outputs, rules, frozen, fired)
+    for _ in range(MOST_ROUNDS - 1):
+        if not facts.again:
+            break
+        found, step = _walked(found, rules, frozen, fired)
+        mapping = compose(mapping, step)
+    return found, mapping
+
+
+def _walked(
+    outputs: list[Tensor], rules: RuleSet, frozen: Collection[Tensor], fired: Fired | None
+) -> tuple[list[Tensor], Mapping]:
+    """One walk. It leaves `facts.again` true where a rule fired that changed which values are shared."""
+    walk = _Walk(rules, frozenset(frozen), fired)
+    order = toposort(outputs, stop=walk.held)
+    keep = current.where, facts.current
+    facts.current = Facts(order, outputs, walk.held)
+    if rules.values is not None and not walk.held:
+        facts.current.values = rules.values(order)
     try:
+        walk.all(order)
+    finally:
+        current.where, facts.current = keep
+        facts.again = walk.again
+    return [walk.done[o] for o in outputs], walk.done
+
+
+class _Walk:
+    """One walk: what every node met so far has become."""
+
+    def __init__(self, rules: RuleSet, held: frozenset[Tensor], fired: Fired | None) -> None:
+        self.rules = rules
+        self.held = held
+        self.fired = fired
+        self.done: Mapping = {node: node for node in held}
+        self.firings: dict[Tensor, int] = {}
+        self.again = False
+
+    def all(self, order: Sequence[Tensor]) -> None:
+        """Every node of a topological order; only where a rule fires is there more to do than to rebuild."""
+        done, at, shared, values = self.done, self.rules.at, facts.current.shared, facts.current.values
+        for node in order:
+            if node in done:
+                continue
+            xs = node.inputs
+            for x in xs:
+                if done[x] is not x:
+                    current.where = node.where
+                    candidate = rebuild(node, [done[x] for x in xs])
+                    break
+            else:
+                candidate = node
+            if values is not None:  # what a node becomes has its value
+                values.find(node)
+                if candidate is not node and node in values.known:
+                    values.known.setdefault(candidate, values.known[node])
+            if candidate in done or candidate.op.bodies or at(candidate):
+                self.settle(node)
+            else:
+                done[node] = done[candidate] = candidate
+            new = done[node]
+            if node in shared:
+                shared.add(new)
+            if values is not None and new is not candidate and node in values.known:
+                values.known.setdefault(new, values.known[node])
+
+    def settle(self, root: Tensor) -> None:
+        """`root` and all that its replacements bring, until no rule fires."""
+        done = self.done
+        waiting: dict[Tensor, tuple[Tensor, Tensor]] = {}  # node: its rebuilt self, and the replacement being rewritten
+        stack = [root]
         while stack:
             node = stack[-1]
             if node in waiting:
@@ -51,53 +119,50 @@ def rewrite(
             if pending:
                 stack.extend(reversed(pending))
                 continue
-            current.where = node.where
-            candidate = _with_bodies(rebuild(node, [done[x] for x in node.inputs]), rules, fired)
-            if candidate is not node and candidate in held:
+            current.where = node.where or root.where
+            candidate = self.with_bodies(rebuild(node, [done[x] for x in node.inputs]))
+            if candidate is not node and candidate in self.held:
                 done[node] = node  # equal to a frozen node by a rule, yet another expression
                 continue
             if candidate is not node and candidate in done:
                 done[node] = done[candidate]
                 continue
-            new = _apply(rules, candidate, held, fired)
+            new = self.apply(candidate)
             done[node] = done[candidate] = candidate  # inside its own replacement a node stands for itself
             if new is not candidate:
-                firings[new] = firings.get(node, 0) + 1
-                if firings[new] > MOST_FIRINGS:
+                self.firings[new] = self.firings.get(node, 0) + 1
+                if self.firings[new] > MOST_FIRINGS:
                     raise SymgraphError(f"rewriting does not terminate at {node!r}; the rules undo each other")
                 waiting[node] = candidate, new
-    finally:
-        current.where = keep
-    return [done[o] for o in outputs], done
 
+    def with_bodies(self, node: Tensor) -> Tensor:
+        """`node` with the closed sub-graphs of its op rewritten."""
+        if not node.op.bodies:
+            return node
+        changed = {}
+        for field in node.op.bodies:
+            body: Body = getattr(node.op, field)
+            outputs, _ = rewrite(body.outputs, self.rules, fired=self.fired)
+            if any(a is not b for a, b in zip(outputs, body.outputs, strict=True)):
+                changed[field] = Body(body.avals, outputs)
+        return make(replace(node.op, **changed), *node.inputs) if changed else node  # type: ignore[type-var]
 
-def _with_bodies(node: Tensor, rules: RuleSet, fired: Fired | None) -> Tensor:
-    """`node` with the closed sub-graphs of its op rewritten."""
-    if not node.op.bodies:
+    def apply(self, node: Tensor) -> Tensor:
+        """What the first rule that fires makes of `node`, or `node`."""
+        for r in self.rules.at(node):
+            new = r.apply(node, self.held)
+            if new is None or new is node:
+                continue
+            if isinstance(node.aval, tuple):
+                same = node.aval == new.aval
+            else:
+                same = new.dtype == node.dtype and same_shape(new.shape, node.shape)
+            if same:
+                self.again = self.again or r.moderate
+                if self.fired is not None:
+                    self.fired.append((r, node, new))
+                return new
         return node
-    changed = {}
-    for field in node.op.bodies:
-        body: Body = getattr(node.op, field)
-        outputs, _ = rewrite(body.outputs, rules, fired=fired)
-        if any(a is not b for a, b in zip(outputs, body.outputs, strict=True)):
-            changed[field] = Body(body.avals, outputs)
-    return make(replace(node.op, **changed), *node.inputs) if changed else node  # type: ignore[type-var]
-
-
-def _apply(rules: RuleSet, node: Tensor, frozen: Collection[Tensor], fired: Fired | None) -> Tensor:
-    for r in rules.at(node):
-        new = r.apply(node, frozen)
-        if new is None or new is node:
-            continue
-        if isinstance(node.aval, tuple):
-            same = node.aval == new.aval
-        else:
-            same = new.dtype == node.dtype and same_shape(new.shape, node.shape)
-        if same:
-            if fired is not None:
-                fired.append((r, node, new))
-            return new
-    return node
 
 
 def compose(first: Mapping, second: Mapping) -> Mapping:

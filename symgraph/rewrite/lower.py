@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..core import Tensor
-from ..ops.base import Primitive
-from .pattern import NodeRule, Rule, RuleSet
+from ..ops.base import Elementwise, Primitive
+from .pattern import NO_RULES, NodeRule, Rule, RuleSet
 
 
 def _lower(node: Tensor) -> Tensor | None:
@@ -12,10 +14,13 @@ def _lower(node: Tensor) -> Tensor | None:
 
 
 class _EveryNode(RuleSet):
-    """A set whose rules are tried at every node."""
+    """A set whose rules are tried at every node whose op may have a lower form."""
 
-    def at(self, node: Tensor) -> list[Rule | NodeRule]:
-        return list(self.rules)
+    def at(self, node: Tensor) -> Sequence[Rule | NodeRule]:
+        op = node.op
+        if isinstance(op, Elementwise) and type(op).lower is Elementwise.lower:
+            return self.rules if op._lower else NO_RULES
+        return self.rules if isinstance(op, Primitive) and type(op).lower is not Primitive.lower else NO_RULES
 
 
 LOWER = _EveryNode(NodeRule(None, _lower, tag="rounding", name="lower"))

@@ -11,13 +11,16 @@ names and returns a tensor of the same type, or None to decline.
 Each rule carries a tag: *exact* (bit for bit), *rounding* (equal in real arithmetic), or *finite-real* (equal wherever both
 sides are finite: nan or inf may become the finite answer, never one finite value another). Complex products have no bits to
 keep (NumPy already makes nan of inf * (1 + 0j)): there, exact means equal up to the sign of zeros, wherever the result is finite.
-A rule with `reals_only` holds for real tensors: the complex logarithm has branches, and NumPy no complex logaddexp.
+A rule with `reals_only` holds for real tensors: the complex logarithm has branches, and NumPy no complex logaddexp. A
+`moderate` rule adds or multiplies in another order, and holds where nothing on the way overflows or vanishes.
+
+`examples` build formulas for the rule to replace, from tensors called x, y, z (elements) or X (a matrix): the rule's own test.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -86,13 +89,16 @@ class Rule:
     """For a pattern with `some`: builds an instance from tensors named like the wildcards, for the rule's own test."""
     name: str = ""
     reals_only: bool = False
+    moderate: bool = False
+    examples: tuple[Callable[..., Any], ...] = ()
     wants: tuple[str, ...] = field(init=False, default=())
     needs: frozenset[Any] = field(init=False, default=frozenset())
     """The families and numbers that must be among the operands of a node for the pattern to match it."""
 
     def __post_init__(self) -> None:
         fixed = [x.op for x in self.pattern.inputs if type(x.op) is not Wildcard]
-        object.__setattr__(self, "needs", frozenset(_need(op) for op in fixed))
+        twin = len(self.pattern.inputs) == 2 and self.pattern.inputs[0] is self.pattern.inputs[1]
+        object.__setattr__(self, "needs", frozenset([_need(op) for op in fixed] + [TWIN] * twin))
         object.__setattr__(self, "wants", tuple(inspect.signature(self.replacement).parameters))
 
     @property
@@ -121,6 +127,9 @@ class NodeRule:
     tag: Tag = "exact"
     name: str = ""
     needs: frozenset[Any] = frozenset()
+    """The families and numbers that must be among the operands, or `TWIN` where both are one node."""
+    moderate: bool = False
+    examples: tuple[Callable[..., Any], ...] = ()
 
     @property
     def root(self) -> Any:
@@ -128,12 +137,44 @@ class NodeRule:
 
     def apply(self, node: Tensor, frozen: Collection[Tensor]) -> Tensor | None:
         """The replacement for `node`, or None."""
-        return None if any(x in frozen for x in node.inputs) else self.replacement(node)
+        if frozen and any([x in frozen for x in node.inputs]):
+            return None
+        return self.replacement(node)
 
 
-def rule(pattern: Tensor, replacement: Replacement, tag: Tag = "rounding", example: Any = None, name: str = "") -> Rule:
+def rule(
+    pattern: Tensor,
+    replacement: Replacement,
+    tag: Tag = "rounding",
+    example: Any = None,
+    name: str = "",
+    moderate: bool = False,
+    examples: Sequence[Callable[..., Any]] = (),
+) -> Rule:
     """`pattern` may be replaced by `replacement`."""
-    return Rule(pattern, replacement, tag, example, name)
+    return Rule(pattern, replacement, tag, example, name, moderate=moderate, examples=tuple(examples))
+
+
+def node_rules(
+    name: str,
+    kinds: Sequence[Any],
+    replacement: Callable[[Tensor], Tensor | None],
+    tag: Tag = "exact",
+    needs: Sequence[Any] = (None,),
+    moderate: bool = False,
+    examples: Sequence[Callable[..., Any]] = (),
+) -> list[NodeRule]:
+    """One rule for each op class in `kinds` and each operand in `needs` (None for any) that makes it worth trying."""
+    made = []
+    for kind in kinds:
+        for need in needs:
+            asked = frozenset() if need is None else frozenset([need])
+            made.append(NodeRule(kind, replacement, tag, name, asked, moderate, tuple(examples)))
+    return made
+
+
+TWIN = "twin"
+"""What a rule needs where both operands must be the same node."""
 
 
 def _need(op: Op) -> Any:
@@ -145,20 +186,24 @@ def root_of(op: Op) -> Any:
     return op.kind if isinstance(op, AnyOp) else op.family
 
 
-NO_RULES: list[Any] = []
+NO_RULES: tuple[Any, ...] = ()
 
 
 class RuleSet:
     """Rules filed by the op at their root; sets join with `+`."""
 
-    def __init__(self, *rules: Rule | NodeRule) -> None:
+    def __init__(self, *rules: Rule | NodeRule, values: Callable[[Sequence[Tensor]], Any] | None = None) -> None:
         self.rules = rules
+        self.values = values
+        """What makes the values of nodes that some rules ask for."""
         self.by_root: dict[Any, list[Rule | NodeRule]] = {}
         for r in rules:
             self.by_root.setdefault(r.root, []).append(r)
+        self.numbers = frozenset(n for r in rules for n in r.needs if isinstance(n, bool | int | float | complex))
+        self.index: dict[tuple[Any, ...], tuple[Rule | NodeRule, ...]] = {}
 
     def __add__(self, other: RuleSet) -> RuleSet:
-        return RuleSet(*self.rules, *other.rules)
+        return RuleSet(*self.rules, *other.rules, values=self.values or other.values)
 
     def on_reals(self) -> RuleSet:
         """The same rules, for real tensors only."""
@@ -170,15 +215,33 @@ class RuleSet:
     def __len__(self) -> int:
         return len(self.rules)
 
-    def at(self, node: Tensor) -> list[Rule | NodeRule]:
+    def at(self, node: Tensor) -> Sequence[Rule | NodeRule]:
         """The rules whose root, and the operands it asks for, may match `node`."""
-        filed = self.by_root.get(node.op.family)
-        if filed is None:
+        family = node.op.family
+        if family not in self.by_root:
             return NO_RULES
-        there = {x.op.family for x in node.inputs}
-        if Constant in there:
-            there.update([x.op.number for x in node.inputs if isinstance(x.op, Constant)])
-        return [r for r in filed if r.needs <= there]
+        key: list[Any] = [family]
+        for x in node.inputs:
+            op = x.op
+            kind = op.family
+            if kind is Constant:
+                number = op.number  # type: ignore[attr-defined]
+                kind = (Constant, number) if number in self.numbers else Constant
+            key.append(kind)
+        if len(key) == 3 and node.inputs[0] is node.inputs[1]:
+            key.append(TWIN)
+        known = tuple(key)
+        found = self.index.get(known)
+        if found is None:
+            found = self.index[known] = self._filed(known)
+        return found
+
+    def _filed(self, key: tuple[Any, ...]) -> tuple[Rule | NodeRule, ...]:
+        """The rules for a root and the families (and the numbers that some rule asks for) of its operands."""
+        there: set[Any] = set()
+        for kind in key[1:]:
+            there.update(kind if isinstance(kind, tuple) else [kind])
+        return tuple([r for r in self.by_root[key[0]] if r.needs <= there])
 
 
 def match(

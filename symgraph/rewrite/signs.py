@@ -21,6 +21,8 @@ def is_nonnegative(node: Tensor, depth: int = DEPTH) -> bool:
         return not is_complex(node.dtype) and bool((node.op.value >= 0).all())
     if depth == 0 or not isinstance(node.op, Primitive) or node.dtype.kind == "i":  # signed integers wrap around
         return False
+    if node.op.name == "multiply" and node.inputs[0] is node.inputs[1] and not is_complex(node.dtype):
+        return True
     return node.op.nonnegative(*[is_nonnegative(x, depth - 1) for x in node.inputs])
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from .array_records import ARRAYS
+from .checkpoint_records import CHECKPOINTS
 from .elementwise_records import ELEMENTWISE
 from .ops import Record
 from .product_records import PRODUCTS
+from .window_records import SLIDING
 
-RECORDS: list[Record] = [*ELEMENTWISE, *ARRAYS, *PRODUCTS]
+RECORDS: list[Record] = [*ELEMENTWISE, *ARRAYS, *PRODUCTS, *CHECKPOINTS, *SLIDING]

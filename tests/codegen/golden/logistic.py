@@ -1,3 +1,8 @@
+import collections
+import concurrent.futures
+import contextvars
+import os
+
 import numpy as np
 
 
@@ -6,19 +11,158 @@ def train(x, y):
 
     Updates w, b.
     """
-    global w, b
-    with np.errstate(over="ignore"):
-        samples = x.shape[0]
-        t1 = -(x @ w) - b
-        t2 = 1 + np.exp(t1)
-        p_1 = 1 / t2
-        t3 = p_1 > 0.5
-        t4 = -t1
-        t5 = 1 - y
-        xent = y * np.logaddexp(t1, 0) + t5 * np.logaddexp(t4, 0)
-        cost = xent.sum() / samples + 0.01 * (w**2).sum()
-        t6 = y / samples / (1 + np.exp(t4)) - t5 / samples / t2
-        grad_w = -t6 @ x + 0.02 * w
-        w -= 0.1 * grad_w
-        b += 0.1 * t6.sum()
-        return [t3, cost]
+    samples = x.shape[0]
+    with np.errstate(over="ignore"), workspace(samples) as (t9, t10, p_1, t12, t13, t14, t15, grad_w):
+        t1 = x @ w
+        t11 = np.empty((samples,), bool)
+        t4, t5 = blockwise(train_block1, samples, 16384, (t1, y, t11, t14), (t9, t10, p_1, t12, t13), (), (np.add, np.add))
+        np.square(w, out=t15)
+        t6 = np.add.reduce(t15)
+        cost = t4 / samples + 0.01 * t6
+        t7 = t14 @ x
+        np.multiply(0.02, w, out=grad_w)
+        grad_w += t7
+        grad_w *= 0.1
+        t8 = b + 0.1 * t5
+        np.subtract(w, grad_w, out=w)
+        b[...] = t8
+        return [t11, cost]
+
+
+def train_block1(t1, y, t11, t14, t9, t10, p_1, t12, t13):
+    np.negative(t1, out=t9)
+    t9 -= b
+    np.exp(t9, out=t10)
+    t10 += 1
+    np.divide(1, t10, out=p_1)
+    np.greater(p_1, 0.5, out=t11)
+    np.logaddexp(t9, 0, out=p_1)
+    p_1 *= y
+    np.negative(t9, out=t9)
+    np.logaddexp(t9, 0, out=t12)
+    np.subtract(1, y, out=t13)
+    t12 *= t13
+    p_1 += t12
+    xent = p_1
+    t2 = np.add.reduce(xent)
+    np.divide(y, samples, out=t12)
+    np.exp(t9, out=t9)
+    t9 += 1
+    t12 /= t9
+    t13 /= samples
+    t13 /= t10
+    t12 -= t13
+    np.negative(t12, out=t14)
+    t3 = np.add.reduce(t12)
+    return t2, t3
+
+
+def train_buffers(samples):
+    """The shape, dtype, first and last step of each buffer."""
+    return [
+        ((*blocks(samples, 16384),), np.float64, 9, 9),  # t9
+        ((*blocks(samples, 16384),), np.float64, 9, 9),  # t10
+        ((*blocks(samples, 16384),), np.float64, 9, 9),  # p_1
+        ((*blocks(samples, 16384),), np.float64, 9, 9),  # t12
+        ((*blocks(samples, 16384),), np.float64, 9, 9),  # t13
+        ((samples,), np.float64, 9, 17),  # t14
+        ((784,), np.float64, 11, 12),  # t15
+        ((784,), np.float64, 19, 25),  # grad_w
+    ]
+
+
+THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def blocks(n, rows):
+    """How many threads share the loop over n rows, and how many rows a block has."""
+    return THREADS if n >= 4 * rows else 1, min(n, rows)
+
+
+def blockwise(kernel, n, rows, arrays, scratch, whole=(), joins=()):
+    """Run `kernel` on blocks of rows of the arrays; what it returns for each block is joined by the ufuncs `joins`."""
+    if n <= rows:
+        return kernel(*arrays, *[t[0] for t in scratch], *whole)
+    starts = range(0, n, rows)
+    parts = [()] * len(starts)
+    left = collections.deque(range(len(starts)))
+
+    def work(thread):
+        while left:
+            try:
+                k = left.popleft()
+            except IndexError:  # another thread took the last one
+                return
+            here, m = slice(starts[k], starts[k] + rows), min(rows, n - starts[k])
+            parts[k] = kernel(*[x[here] for x in arrays], *[t[thread, :m] for t in scratch], *whole)
+
+    tasks = []
+    try:
+        for thread in range(1, blocks(n, rows)[0]):
+            tasks.append(pool().submit(contextvars.copy_context().run, work, thread))
+    except RuntimeError:
+        pass  # the interpreter is going down: this thread does it all
+    try:
+        work(0)
+    finally:
+        left.clear()  # after an error or interrupt the others stop with their block
+        concurrent.futures.wait(tasks)
+    for task in tasks:
+        task.result()
+    return [join.reduce(part) for join, part in zip(joins, zip(*parts))]
+
+
+pools = {}
+
+
+def pool():
+    """The threads of this process; a forked child makes its own."""
+    if os.getpid() not in pools:
+        pools.clear()
+        pools[os.getpid()] = concurrent.futures.ThreadPoolExecutor(THREADS - 1)
+    return pools[os.getpid()]
+
+
+class Workspaces:
+    """Buffers for the values between the steps: a set for each choice of sizes and each call in progress."""
+
+    def __init__(self, plan, kept=16):
+        self.plan, self.kept, self.free = plan, kept, {}
+
+    def __call__(self, *sizes):
+        try:
+            return self.free[sizes].pop()
+        except (KeyError, IndexError):
+            while len(self.free) >= self.kept:
+                self.free.pop(next(iter(self.free)), None)
+            return Workspace(self.plan(*sizes), self.free.setdefault(sizes, []))
+
+
+class Workspace:
+    """The buffers of one call, placed in one block of memory: those in use at the same step never overlap."""
+
+    def __init__(self, plan, free):
+        self.free, placed, end = free, [], 0
+        sizes = [-(-np.dtype(dtype).itemsize * int(np.prod(shape)) // 64) * 64 for shape, dtype, _, _ in plan]
+        offsets = [0] * len(plan)
+        for i in sorted(range(len(plan)), key=lambda i: -sizes[i]):
+            first, last = plan[i][2:]
+            for start, stop in sorted((offsets[j], offsets[j] + sizes[j]) for j in placed if plan[j][2] <= last and first <= plan[j][3]):
+                if offsets[i] + sizes[i] <= start:
+                    break
+                offsets[i] = max(offsets[i], stop)
+            placed.append(i)
+            end = max(end, offsets[i] + sizes[i])
+        memory = np.empty(end + 64, np.uint8)
+        start = -memory.ctypes.data % 64
+        self.nbytes = end
+        self.buffers = [np.ndarray(shape, dtype, memory, start + at) for (shape, dtype, _, _), at in zip(plan, offsets)]
+
+    def __enter__(self):
+        return self.buffers
+
+    def __exit__(self, *error):
+        self.free.append(self)
+
+
+workspace = Workspaces(train_buffers)

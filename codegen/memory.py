@@ -1,0 +1,75 @@
+"""Which memory each value takes: when it is born and dies, what it may be written over, and the most that is needed at once.
+
+A *storage* holds one value after another. A step may write over an operand that nobody reads afterwards; everything else
+gets a buffer of the workspace with the first and last step that uses it, and the workspace places them, for the sizes of
+the call, so that no two in use at one step overlap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from symgraph.core import Tensor
+from symgraph.dims import Env, Shape, evaluate, variables
+from symgraph.dtypes import DType
+
+NOMINAL = 64
+"""The size that a symbolic dimension is taken to have where sizes must be compared before any call."""
+
+
+@dataclass(eq=False)
+class Storage:
+    """Memory of one shape and dtype, and the values that lie in it one after another."""
+
+    shape: Shape
+    dtype: DType
+    first: int
+    last: int = 0
+    members: list[Tensor] = field(default_factory=list)
+    returned: bool = False
+    """Whether the caller gets it: then it is no part of the workspace."""
+    register: bool = False
+    """Whether it holds a block of rows, inside a kernel."""
+    opening: int = -1
+    """The place of the first statement that writes into it: the one that makes the array, if the caller gets it."""
+    name: str = ""
+    called: str = ""
+    """The user's name for the first of its values that has one."""
+
+
+@lru_cache(maxsize=4096)
+def _nominal(shape: Shape) -> int:
+    count = 1
+    for size in shape:
+        count *= size if isinstance(size, int) else max(1, evaluate(size, dict.fromkeys(variables(size), NOMINAL)))
+    return count
+
+
+def nominal_bytes(x: Tensor) -> int:
+    """The bytes of a value where every symbolic dimension is `NOMINAL`."""
+    avals = x.aval if isinstance(x.aval, tuple) else (x.aval,)
+    return sum(_nominal(a.shape) * a.dtype.itemsize for a in avals)
+
+
+def bytes_of(storage: Storage, env: Env) -> int:
+    """The bytes of a storage for given sizes."""
+    count = storage.dtype.itemsize
+    for size in storage.shape:
+        count *= evaluate(size, env)
+    return count
+
+
+def least(storages: Sequence[Storage], env: Env) -> int:
+    """The most bytes in use at one step: no placement can need less."""
+    changes: dict[int, int] = {}
+    for s in storages:
+        size = bytes_of(s, env)
+        changes[s.first] = changes.get(s.first, 0) + size
+        changes[s.last + 1] = changes.get(s.last + 1, 0) - size
+    most = now = 0
+    for _, change in sorted(changes.items()):
+        now += change
+        most = max(most, now)
+    return most

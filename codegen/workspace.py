@@ -1,0 +1,48 @@
+"""Memory for the values between the steps of a generated function, kept from call to call.
+
+The text of this module stands in each generated module that needs it, so that it runs on NumPy alone.
+"""
+
+import numpy as np
+
+
+class Workspaces:
+    """Buffers for the values between the steps: a set for each choice of sizes and each call in progress."""
+
+    def __init__(self, plan, kept=16):
+        self.plan, self.kept, self.free = plan, kept, {}
+
+    def __call__(self, *sizes):
+        try:
+            return self.free[sizes].pop()
+        except (KeyError, IndexError):
+            while len(self.free) >= self.kept:
+                self.free.pop(next(iter(self.free)), None)
+            return Workspace(self.plan(*sizes), self.free.setdefault(sizes, []))
+
+
+class Workspace:
+    """The buffers of one call, placed in one block of memory: those in use at the same step never overlap."""
+
+    def __init__(self, plan, free):
+        self.free, placed, end = free, [], 0
+        sizes = [-(-np.dtype(dtype).itemsize * int(np.prod(shape)) // 64) * 64 for shape, dtype, _, _ in plan]
+        offsets = [0] * len(plan)
+        for i in sorted(range(len(plan)), key=lambda i: -sizes[i]):
+            first, last = plan[i][2:]
+            for start, stop in sorted((offsets[j], offsets[j] + sizes[j]) for j in placed if plan[j][2] <= last and first <= plan[j][3]):
+                if offsets[i] + sizes[i] <= start:
+                    break
+                offsets[i] = max(offsets[i], stop)
+            placed.append(i)
+            end = max(end, offsets[i] + sizes[i])
+        memory = np.empty(end + 64, np.uint8)
+        start = -memory.ctypes.data % 64
+        self.nbytes = end
+        self.buffers = [np.ndarray(shape, dtype, memory, start + at) for (shape, dtype, _, _), at in zip(plan, offsets)]
+
+    def __enter__(self):
+        return self.buffers
+
+    def __exit__(self, *error):
+        self.free.append(self)

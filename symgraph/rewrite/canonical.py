@@ -1,0 +1,171 @@
+"""Canonical forms: constants folded, broadcasts made late or not at all, casts and neutral elements dropped."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..core import Constant, Tensor, constant, make
+from ..dims import prod, same_shape
+from ..dtypes import is_inexact, is_lossless
+from ..ops.base import Elementwise, Primitive, summed_axes
+from ..ops.creation import Full
+from ..ops.elementwise import Cast, Where
+from ..ops.late import F
+from ..ops.reduce import Sum
+from ..ops.shape import BroadcastTo, Reshape, Transpose
+from .arithmetic import same_as
+from .pattern import RuleSet, node_rules, rule, wildcards
+
+where = F.where
+(x,) = wildcards("x")
+
+FOLD_LIMIT = 4096
+"""Constants with more elements than this are not computed at compile time unless that makes them smaller."""
+
+
+# Constants -----------------------------------------------------------------------------------------------------------
+
+
+def fold(node: Tensor) -> Tensor | None:
+    """The value of an op on constants."""
+    if not node.inputs or not all(isinstance(i.op, Constant) for i in node.inputs) or isinstance(node.aval, tuple):
+        return None
+    if not isinstance(node.op, Primitive) or not all(isinstance(s, int) for s in node.shape):
+        return None
+    size = prod(node.shape)
+    if not isinstance(size, int) or size > max(FOLD_LIMIT, *[i.op.value.size for i in node.inputs]):  # type: ignore[attr-defined]
+        return None
+    if getattr(node.op, "is_random", False):
+        return None
+    if isinstance(node.op, BroadcastTo):
+        return None
+    value = node.op.evaluate(*[i.op.value for i in node.inputs])  # type: ignore[attr-defined]
+    return constant(np.asarray(value, node.dtype))
+
+
+# Broadcasting: a broadcast operand needs none where another operand has the full shape -------------------------------
+
+
+def _drop_broadcasts(node: Tensor) -> Tensor | None:
+    """`f(broadcast(x), y)` is `f(x, y)` where y has the shape of the result; `f(broadcast(x))` is `broadcast(f(x))`."""
+    broadcast = [isinstance(i.op, BroadcastTo | Full) for i in node.inputs]
+    if not any(broadcast):
+        return None
+    full = [
+        not b and i.ndim == node.ndim and not summed_axes(node.shape, i.shape)
+        for i, b in zip(node.inputs, broadcast, strict=True)
+    ]
+    bare = [i.inputs[0] if b else i for i, b in zip(node.inputs, broadcast, strict=True)]
+    if any(full):
+        return make(node.op, *bare)
+    inner = make(node.op, *bare)
+    if inner.ndim < node.ndim or summed_axes(node.shape, inner.shape):
+        return F.broadcast_to(inner, node.shape)
+    return inner
+
+
+def _number_of_one_element(node: Tensor) -> Tensor | None:
+    """A constant array of one element is written as a number where another operand gives the shape."""
+    single = [isinstance(x.op, Constant) and x.op.value.size == 1 and x.ndim > 0 for x in node.inputs]
+    if not any(single) or isinstance(node.aval, tuple):
+        return None
+    xs = [constant(x.op.value.reshape(())) if s else x for x, s in zip(node.inputs, single, strict=True)]  # type: ignore[attr-defined]
+    new = make(node.op, *(xs[::-1] if node.flipped else xs))
+    return new if new.ndim == node.ndim else None
+
+
+def _sum_of_broadcast(node: Tensor) -> Tensor | None:
+    """Summing over a broadcast axis multiplies by its size."""
+    inner = node.inputs[0]
+    if not isinstance(inner.op, BroadcastTo | Full) or not isinstance(node.op, Sum) or not is_inexact(node.dtype):
+        return None
+    source = inner.inputs[0]
+    stretched = set(summed_axes(inner.shape, source.shape)) & set(node.op.axis)
+    if not stretched or node.op.keepdims:
+        return None
+    lead = inner.ndim - source.ndim
+    rest = tuple(a for a in node.op.axis if a not in stretched)
+    kept = tuple(a - lead for a in stretched if a >= lead)
+    value = F.squeeze(source, axis=kept) if kept else source
+    dropped = sorted(stretched)
+    shape = tuple(s for a, s in enumerate(inner.shape) if a not in stretched)
+    value = value if same_shape(value.shape, shape) else F.broadcast_to(value, shape)
+    if rest:
+        value = F.sum(value, axis=tuple(a - sum(d < a for d in dropped) for a in rest))
+    return value * prod([inner.shape[a] for a in dropped])
+
+
+def _broadcast_of_broadcast(node: Tensor) -> Tensor | None:
+    inner = node.inputs[0]
+    if inner.ndim == node.ndim and same_shape(inner.shape, node.shape):
+        return inner
+    return F.broadcast_to(inner.inputs[0], node.shape) if isinstance(inner.op, BroadcastTo | Full) else None
+
+
+# Axes ----------------------------------------------------------------------------------------------------------------
+
+
+def _transpose_of_transpose(node: Tensor) -> Tensor | None:
+    inner = node.inputs[0]
+    axes = node.op.axes  # type: ignore[attr-defined]
+    if axes == tuple(range(node.ndim)):
+        return inner
+    if isinstance(inner.op, Transpose):
+        return F.transpose(inner.inputs[0], tuple(inner.op.axes[a] for a in axes))
+    return None
+
+
+def _reshape_of_reshape(node: Tensor) -> Tensor | None:
+    inner = node.inputs[0]
+    if same_shape(inner.shape, node.shape):
+        return inner
+    return F.reshape(inner.inputs[0], node.shape) if isinstance(inner.op, Reshape) else None
+
+
+def _empty_sum(node: Tensor) -> Tensor | None:
+    return node.inputs[0] if node.op.axis == () and node.dtype == node.inputs[0].dtype else None  # type: ignore[attr-defined]
+
+
+# dtypes --------------------------------------------------------------------------------------------------------------
+
+
+def _cast_of_cast(node: Tensor) -> Tensor | None:
+    """A cast that loses nothing may be skipped on the way to another."""
+    inner = node.inputs[0]
+    if inner.dtype == node.dtype and not inner.aval.weak:
+        return inner
+    if isinstance(inner.op, Cast) and is_lossless(inner.inputs[0].dtype, inner.dtype):
+        return F.cast(inner.inputs[0], node.dtype)
+    return None
+
+
+ELEMENTWISE = list(Elementwise.registry.values())
+FOLD_ROOTS = [*ELEMENTWISE, Where, Cast, Sum, Reshape, Transpose]
+
+CANONICALIZE = RuleSet(
+    *node_rules("fold constants", FOLD_ROOTS, fold, needs=[Constant]),
+    *node_rules("drop broadcasts", [*ELEMENTWISE, Where], _drop_broadcasts, needs=[BroadcastTo, Full]),
+    *node_rules(
+        "number of one element",
+        [*ELEMENTWISE, Where],
+        _number_of_one_element,
+        needs=[Constant],
+        examples=[lambda X: X * np.array([[2.0]]), lambda X: where(X > 0, X, np.array([[0.0]]))],
+    ),
+    *node_rules("sum over no axis", [Sum], _empty_sum, tag="finite-real"),
+    *node_rules("sum of a broadcast", [Sum], _sum_of_broadcast, tag="rounding", needs=[BroadcastTo, Full]),
+    *node_rules("broadcast of a broadcast", [BroadcastTo], _broadcast_of_broadcast),
+    *node_rules("full of no axes", [Full], lambda node: node.inputs[0] if node.shape == () else None),
+    *node_rules("transpose of a transpose", [Transpose], _transpose_of_transpose),
+    *node_rules("reshape of a reshape", [Reshape], _reshape_of_reshape),
+    *node_rules("cast of a cast", [Cast], _cast_of_cast),
+    rule(x + 0, same_as, tag="finite-real"),
+    rule(x - 0, same_as, tag="exact"),
+    rule(0 - x, lambda node, x: same_as(node, -x), tag="finite-real"),
+    rule(x * 1, same_as, tag="exact"),
+    rule(x / 1, same_as, tag="exact"),
+    rule(F.negative(-x), lambda x: x, tag="exact"),
+    rule(F.positive(x), lambda x: x, tag="exact"),
+)
+
+__all__ = ["CANONICALIZE", "ELEMENTWISE", "fold"]

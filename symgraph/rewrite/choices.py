@@ -1,0 +1,244 @@
+"""Choices: where, masks, branches, comparisons and logic.
+
+    where(~c, a, b) = where(c, b, a)        where(c, x, 0) * where(c, y, 0) = where(c, x * y, 0)        ~(a == b) = a != b
+
+An order comparison is not negated into the opposite one: neither a < b nor a >= b holds of nan.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..core import Constant, Item, Tensor, constant, substitute_all
+from ..ops.base import Elementwise
+from ..ops.control import Cond
+from ..ops.elementwise import Cast, Where
+from ..ops.late import F
+from .arithmetic import is_number, same_as
+from .facts import used_once
+from .pattern import RuleSet, node_rules, wildcards
+
+x, y = wildcards("x y")
+where, masked_multiply = F.where, F.masked_multiply
+ops = Elementwise.registry
+NOT = (ops["invert"], ops["logical_not"])
+AND, OR, XOR = ((ops[f"bitwise_{n}"], ops[f"logical_{n}"]) for n in ("and", "or", "xor"))
+EQUAL, NOT_EQUAL = ops["equal"], ops["not_equal"]
+
+
+def _is_bool(node: Tensor) -> bool:
+    return bool(node.dtype == np.bool_)
+
+
+def _negated(node: Tensor) -> Tensor | None:
+    """The condition whose negation `node` is."""
+    return node.inputs[0] if node.op in NOT and _is_bool(node.inputs[0]) else None
+
+
+def _is_zero(node: Tensor) -> bool:
+    return is_number(node) and not node.op.number  # type: ignore[attr-defined]
+
+
+# where ---------------------------------------------------------------------------------------------------------------
+
+
+def _masked_by_one(node: Tensor) -> Tensor | None:
+    """`where(mask, a * 1, 0)` is `where(mask, a, 0)`; a mask applied twice is applied once; one that always holds, never."""
+    mask, a, b = node.inputs
+    for p, q in ((a, b), (b, a)):
+        if is_number(q) and abs(q.op.number) == 1 and p.ndim == node.ndim:  # type: ignore[attr-defined]
+            return where(mask, p if q.op.number == 1 else -p, 0)  # type: ignore[attr-defined]
+        if isinstance(q.op, Where) and q.inputs[0] is mask and _is_zero(q.inputs[2]):
+            return masked_multiply(mask, p, q.inputs[1])
+    if isinstance(mask.op, Constant) and mask.op.value.all():
+        return same_as(node, a * b)
+    return None
+
+
+def _known_where(node: Tensor) -> Tensor | None:
+    condition, a, b = node.inputs
+    if a is b:
+        return same_as(node, a)
+    if isinstance(condition.op, Constant) and condition.op.value.size:
+        if condition.op.value.all():
+            return same_as(node, a)
+        if not condition.op.value.any():
+            return same_as(node, b)
+    return None
+
+
+def _where_of_where(node: Tensor) -> Tensor | None:
+    """where(m, where(m, a, b), c) = where(m, a, c), and with ~m the other branch."""
+    m, a, b = node.inputs
+    for taken, branch in ((True, a), (False, b)):
+        if not isinstance(branch.op, Where):
+            continue
+        inner = branch.inputs[0]
+        if inner is m or _negated(inner) is m or _negated(m) is inner:
+            part = branch.inputs[1 if (inner is m) == taken else 2]
+            if branch.ndim == part.ndim == node.ndim or part.ndim == 0:
+                return same_as(node, where(m, part, b) if taken else where(m, a, part))
+    return None
+
+
+def _where_not(node: Tensor) -> Tensor | None:
+    """where(~c, a, b) = where(c, b, a)."""
+    c = _negated(node.inputs[0])
+    return None if c is None else where(c, node.inputs[2], node.inputs[1])
+
+
+def _where_of_truth(node: Tensor) -> Tensor | None:
+    """where(c, True, False) = c."""
+    c, a, b = node.inputs
+    if _is_bool(node) and is_number(a) and is_number(b) and a is not b:
+        return c if a.op.number else ~c  # type: ignore[attr-defined]
+    return None
+
+
+def _product_under_one_mask(node: Tensor) -> Tensor | None:
+    """where(c, x, 0) * where(c, y, 0) = where(c, x * y, 0)."""
+    p, q = node.inputs
+    if not (isinstance(p.op, Where) and isinstance(q.op, Where) and p.inputs[0] is q.inputs[0]):
+        return None
+    if not (_is_zero(p.inputs[2]) and _is_zero(q.inputs[2]) and used_once(p) and used_once(q)):
+        return None
+    return where(p.inputs[0], p.inputs[1] * q.inputs[1], 0)
+
+
+def _sum_under_one_mask(node: Tensor) -> Tensor | None:
+    """where(c, x, 0) + where(c, y, 0) = where(c, x + y, 0), and where(c, x, 0) + where(c, 0, y) = where(c, x, y)."""
+    p, q = node.inputs
+    if not (isinstance(p.op, Where) and isinstance(q.op, Where) and p.inputs[0] is q.inputs[0]):
+        return None
+    if not (used_once(p) and used_once(q)) or _is_bool(node):
+        return None
+    (c, a, b), (_, d, e) = p.inputs, q.inputs
+    if _is_zero(b) and _is_zero(e):
+        return where(c, a + d, 0)
+    if _is_zero(b) and _is_zero(d):
+        return same_as(node, where(c, a, e))
+    if _is_zero(a) and _is_zero(e):
+        return same_as(node, where(c, d, b))
+    return None
+
+
+# Logic ---------------------------------------------------------------------------------------------------------------
+
+
+def _not(node: Tensor) -> Tensor | None:
+    """~~x = x, ~(a == b) = (a != b) and back; of whole numbers also ~(a < b) = (a >= b)."""
+    inner = node.inputs[0]
+    if not _is_bool(inner):
+        return inner.inputs[0] if node.op is ops["invert"] and inner.op is ops["invert"] else None
+    if inner.op in NOT and _is_bool(inner.inputs[0]):
+        return inner.inputs[0]
+    opposite = OPPOSITE.get(inner.op)
+    if opposite is None or not used_once(inner):
+        return None
+    if inner.op in (EQUAL, NOT_EQUAL) or inner.inputs[0].dtype.kind in "biu":
+        return opposite(*inner.inputs)
+    return None
+
+
+OPPOSITE = {
+    EQUAL: NOT_EQUAL, NOT_EQUAL: EQUAL, ops["less"]: ops["greater_equal"], ops["greater_equal"]: ops["less"],
+    ops["greater"]: ops["less_equal"], ops["less_equal"]: ops["greater"],
+}  # fmt: skip
+
+
+def _logic(node: Tensor) -> Tensor | None:
+    """The identities of and, or and xor: with themselves, with True and False, with the negation, and absorption."""
+    if not _is_bool(node) or not all(map(_is_bool, node.inputs)):
+        return None
+    for p, q in (node.inputs, node.inputs[::-1]):
+        if node.op in XOR:
+            if p is q:
+                return F.zeros_like(node)
+            if is_number(q):
+                return same_as(node, ~p if q.op.number else p)  # type: ignore[attr-defined]
+            continue
+        conjunction = node.op in AND
+        if p is q:
+            return p
+        if is_number(q):
+            return same_as(node, p) if bool(q.op.number) == conjunction else F.full_like(node, not conjunction)  # type: ignore[attr-defined]
+        if _negated(q) is p:
+            return F.full_like(node, not conjunction)
+        if q.op in (OR if conjunction else AND) and any([p is r for r in q.inputs]):
+            return same_as(node, p)
+        if q.op in (AND if conjunction else OR) and any([p is r for r in q.inputs]):
+            return same_as(node, q)
+    return None
+
+
+def _compared_with_itself(node: Tensor) -> Tensor | None:
+    """x < x never holds; x == x does, except of nan."""
+    x = node.inputs[0]
+    if x is not node.inputs[1]:
+        return None
+    if node.op in (ops["less"], ops["greater"]):
+        return F.full_like(node, False)
+    if x.dtype.kind in "biu":
+        return F.full_like(node, node.op is not NOT_EQUAL)
+    return None
+
+
+def _truth_of_cast(node: Tensor) -> Tensor | None:
+    """(b as a number) != 0 is b, and == 0 is ~b."""
+    for p, q in (node.inputs, node.inputs[::-1]):
+        if isinstance(p.op, Cast) and _is_bool(p.inputs[0]) and _is_zero(q):
+            return same_as(node, p.inputs[0] if node.op is NOT_EQUAL else ~p.inputs[0])
+    return None
+
+
+# Branches ------------------------------------------------------------------------------------------------------------
+
+
+def _known_branch(node: Tensor) -> Tensor | None:
+    """A branch that is taken for certain, or both when they are the same, takes the place of the choice."""
+    chosen, index = (node.inputs[0], node.op.index) if isinstance(node.op, Item) else (node, 0)
+    op = chosen.op
+    if not isinstance(op, Cond) or isinstance(node.aval, tuple):
+        return None
+    predicate, *operands = chosen.inputs
+    if is_number(predicate):
+        body = op.true if predicate.op.number else op.false  # type: ignore[attr-defined]
+    elif op.true.outputs[index] is op.false.outputs[index]:
+        body = op.true
+    else:
+        return None
+    return substitute_all([body.outputs[index]], dict(zip(body.inputs, operands, strict=True)))[0]
+
+
+CHOICES = RuleSet(
+    *node_rules("where of a known condition", [Where], _known_where,
+        examples=[lambda x: where(True, x, 1), lambda x: where(False, 1, x), lambda x, y: where(x > 0, y, y)]),
+    *node_rules("where in where", [Where], _where_of_where, needs=[Where],
+        examples=[lambda x, y, z: where(x > 0, where(x > 0, y, z), x), lambda x, y, z: where(x > 0, x, where(x > 0, y, z)),
+                  lambda x, y, z: where(x > 0, where(~(x > 0), y, z), x)]),
+    *node_rules("where of a negation", [Where], _where_not, needs=NOT, examples=[lambda x, y: where(~(x > 0), x, y)]),
+    *node_rules("where of True and False", [Where], _where_of_truth, needs=[Constant],
+        examples=[lambda x: where(x > 0, True, False), lambda x: where(x > 0, False, True)]),
+    *node_rules("masked product with one", [masked_multiply], _masked_by_one, needs=[Constant, Where],
+        examples=[lambda x, y: masked_multiply(x > 0, y, 1), lambda x, y: masked_multiply(True, x, y),
+                  lambda x, y: masked_multiply(x > 0, y, where(x > 0, x, 0))]),
+    *node_rules("product under one mask", [F.multiply], _product_under_one_mask, needs=[Where], tag="finite-real",
+        examples=[lambda x, y: where(x > 0, x, 0) * where(x > 0, y, 0)]),
+    *node_rules("sum under one mask", [F.add], _sum_under_one_mask, needs=[Where], tag="rounding",
+        examples=[lambda x, y: where(x > 0, x, 0) + where(x > 0, y, 0), lambda x, y: where(x > 0, x, 0) + where(x > 0, 0, y)]),
+    *node_rules("not", NOT, _not,
+        examples=[lambda x: ~~(x > 0), lambda x, y: ~(x == y), lambda x, y: ~(x != y), lambda x: ~(~x)]),
+    *node_rules("logic", [*AND, *OR, *XOR], _logic,
+        examples=[lambda x: (x > 0) & (x > 0), lambda x: (x > 0) & True, lambda x: (x > 0) | True, lambda x: (x > 0) ^ (x > 0),
+                  lambda x: (x > 0) & ~(x > 0), lambda x, y: (x > 0) & ((x > 0) | (y > 0)), lambda x, y: (x > 0) & ((x > 0) & (y > 0)),
+                  lambda x: (x > 0) ^ True]),
+    *node_rules("compared with itself", list(OPPOSITE), _compared_with_itself, needs=["twin"],
+        examples=[lambda x: x < x, lambda x: x > x, lambda x: x == x]),
+    *node_rules("truth of a cast", [EQUAL, NOT_EQUAL], _truth_of_cast, needs=[Cast],
+        examples=[lambda x: (x > 0).astype("float64") != 0, lambda x: (x > 0).astype("int64") == 0]),
+    *node_rules("known branch", [Cond, Item], _known_branch,
+        examples=[lambda x: F.cond(constant(True), lambda u: u + 1, lambda u: u - 1, x),
+                  lambda x: F.cond(F.any(x > 0), lambda u: u * 2, lambda u: u * 2, x)]),
+)  # fmt: skip
+
+__all__ = ["CHOICES"]

@@ -1,0 +1,188 @@
+"""Sums: terms that cancel or merge, and common factors taken out.
+
+A sum is read as terms c * m, through sums, differences and signs that nobody else uses; each m is a product of powers:
+
+    a - x + x = a        a * b + a * c = a * (b + c)        x / d - y / d = (x - y) / d        2 * x * y + x * y = 3 * (x * y)
+
+and written again where that is less work.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core import Tensor
+from ..dims import same_shape
+from ..dtypes import is_inexact
+from ..ops.late import F
+from .factors import Monomial, bulk, monomial, number_of, product, spent, work
+from .facts import facts, used_once
+from .pattern import node_rules
+
+MOST_TERMS = 10
+"""Longer sums are looked at in parts, so that a sum of any length takes linear time."""
+
+add, subtract, negative = F.add, F.subtract, F.negative
+Term = tuple[float, Monomial, Tensor]
+"""A sign, what the term is made of, and the node it is."""
+
+
+def collect_terms(node: Tensor) -> Tensor | None:
+    """The sum in fewer or smaller operations, or None."""
+    if not is_inexact(node.dtype):
+        return None
+    read = _terms(node)
+    if read is None:
+        return None
+    terms, cost = read
+    bases = {x for _, m, _ in terms for x in m.powers}
+    merged = _merged(terms)
+    if len(merged) < len(terms):
+        new = _sum(merged, node)
+    else:
+        taken = _factored(merged, node)
+        if taken is None:
+            return None
+        new = taken
+    if new.dtype == node.dtype and spent(new, bases) < cost * (1 - 1e-9):
+        return new if same_shape(new.shape, node.shape) else F.broadcast_to(new, node.shape)
+    return None
+
+
+def _terms(root: Tensor) -> tuple[list[Term], float] | None:
+    """The terms of a sum in the order in which they are written, and what it costs; None where there are too many."""
+    found: list[Term] = []
+    total = 0.0
+    frozen = facts.current.frozen
+    stack = [(root, 1.0)]
+    while stack:
+        node, sign = stack.pop()
+        op = node.op
+        if (node is root or used_once(node)) and node not in frozen:
+            if op is add or op is subtract:
+                total += work(node)
+                first, second = node.inputs[::-1] if node.flipped else node.inputs
+                stack += [(second, -sign if op is subtract else sign), (first, sign)]
+                if len(stack) + len(found) > MOST_TERMS:
+                    return None
+                continue
+            if op is negative:
+                total += work(node)
+                stack.append((node.inputs[0], -sign))
+                continue
+        found.append((sign, _monomial(node), node))
+        total += found[-1][1].work
+    return found, total
+
+
+def _monomial(node: Tensor) -> Monomial:
+    """A term as a monomial; one that is none is its own base."""
+    alone = Monomial(powers={node: 1}, met=1)
+    if number_of(node) is not None or not used_once(node):
+        return alone
+    m = monomial(node) if node.op.name in ("multiply", "divide", "negative", "reciprocal") else None
+    if m is None or not np.isfinite(m.coefficient) or not m.powers:
+        return alone
+    m.powers = {x: n for x, n in m.powers.items() if n}
+    return m
+
+
+def _merged(terms: list[Term]) -> list[Term]:
+    """Terms of the same factors as one; those that cancel are left out."""
+    found: dict[Any, Term] = {}
+    for sign, m, node in terms:
+        key = frozenset(m.powers.items())
+        c = sign * m.coefficient
+        before = found.get(key)
+        if before is not None:
+            c = c + before[0] * before[1].coefficient
+            m, node = before[1], before[2]
+        found[key] = (1.0, Monomial(c, m.powers, m.work, m.numbers, m.met), node)
+    return [t for t in found.values() if t[1].coefficient != 0]
+
+
+def _sum(terms: list[Term], like: Tensor) -> Tensor:
+    """The terms added in order, a negative one subtracted."""
+    total: Tensor | None = None
+    for sign, m, _ in sorted(terms, key=lambda t: _is_negative(t[0] * t[1].coefficient)) if terms else []:
+        c = sign * m.coefficient
+        minus = total is not None and _is_negative(c)
+        term = product(Monomial(-c if minus else c, m.powers), like.dtype)
+        total = term if total is None else total - term if minus else total + term
+    return F.zeros_like(like) if total is None else total
+
+
+def _is_negative(c: Any) -> bool:
+    return not isinstance(c, complex) and c < 0
+
+
+def _factored(terms: list[Term], like: Tensor) -> Tensor | None:
+    """The sum with the factor that most terms have in common taken out, or None where none have one."""
+    users: dict[Any, list[int]] = {}
+    for i, (_, m, _) in enumerate(terms):
+        if abs(m.coefficient) != 1:
+            users.setdefault(abs(m.coefficient), []).append(i)
+        for x, n in m.powers.items():
+            users.setdefault((x, n > 0), []).append(i)
+    shared = [(0.0 if not isinstance(key, tuple) else bulk(key[0].shape), at) for key, at in users.items() if len(at) > 1]
+    if not shared:
+        return None
+    best: Tensor | None = None
+    least = float("inf")
+    known = {x for _, m, _ in terms for x in m.powers}
+    for _, at in sorted(shared, key=lambda s: (-len(s[1]), -s[0]))[:4]:
+        made = _taken_out(terms, at, like)
+        cost = spent(made, known)
+        if cost < least:
+            best, least = made, cost
+    return best
+
+
+def _taken_out(terms: list[Term], at: list[int], like: Tensor) -> Tensor:
+    """The terms `at` as common * (their rests), in the place of the first of them."""
+    first = terms[at[0]][1].powers
+    common: dict[Tensor, int] = {}
+    for x, n in first.items():
+        others = [terms[i][1].powers.get(x, 0) for i in at]
+        if all((k > 0) == (n > 0) and k != 0 for k in others):
+            common[x] = min(others, key=abs)
+    c = terms[at[0]][0] * terms[at[0]][1].coefficient
+    if any(abs(terms[i][1].coefficient) != abs(c) for i in at):
+        c = -1.0 if all(_is_negative(terms[i][0] * terms[i][1].coefficient) for i in at) else 1.0
+    rests = []
+    for i in at:
+        sign, m, node = terms[i]
+        powers = {x: n - common.get(x, 0) for x, n in m.powers.items()}
+        rests.append((1.0, Monomial(sign * m.coefficient / c, {x: n for x, n in powers.items() if n}), node))
+    inner = _sum(rests, like)
+    if number_of(inner) is not None:
+        group = Monomial(c * number_of(inner), common)
+    else:
+        group = Monomial(c, {**common, inner: common.get(inner, 0) + 1})
+    kept = [t for i, t in enumerate(terms) if i not in at]
+    place = sum(i < at[0] for i in range(len(terms)) if i not in at)
+    return _sum([*kept[:place], (1.0, group, like), *kept[place:]], like)
+
+
+TERMS = node_rules(
+    "collect terms",
+    [add, subtract],
+    collect_terms,
+    tag="finite-real",
+    needs=[add, subtract, negative, F.multiply, F.divide],
+    moderate=True,
+    examples=[
+        lambda x, y: (x + y) - y,
+        lambda x, y, z: x * y + x * z,
+        lambda x, y, z: x / z - y / z,
+        lambda x, y: 2 * (x * y) + x * y,
+        lambda x, y: (x - y) + (y - x),
+        lambda x, y: 3.0 * x + 3.0 * y,
+        lambda x, y, z: x * y * z - y * (x * z) + z,
+        lambda x, y, z: -(x * y) - x * z,
+    ],
+)
+
+__all__ = ["TERMS", "collect_terms"]
