@@ -94,9 +94,9 @@ def run_times(rows: list[dict[str, Any]], title: str, reasons: dict[str, list[st
             value = seconds(median(peers[name])) if works(peers.get(name, {})) else dash(row, name, reasons)
             cells.append(f"**{value}**" if value != "–" and median(peers[name]) == fastest else value)
         for kind, other in (("best", best(peers)), ("hand", "numpy")):
-            value = ratio(peers, other)
-            cells.append("–" if value is None else f"{value:.2f}")
-            ratios[kind] += [] if value is None else [value]
+            times = ratio(peers, other)
+            cells.append("–" if times is None else f"{times:.2f}")
+            ratios[kind] += [] if times is None else [times]
         text.append(line_of(cells))
     means = [f"{statistics.geometric_mean(r):.2f}" if r else "–" for r in ratios.values()]
     text.append(line_of(["geometric mean", *[""] * len(names), *means]))

@@ -109,7 +109,7 @@ class Fast(Plain):
         settled = False
         for self.at, unit in enumerate(units):
             if not settled and any(node in self.late for node in unit.nodes):
-                self._settle()
+                self._settle(units[self.at :])
                 settled = True
             if unit.size is not None:
                 self._loop(unit)
@@ -152,13 +152,21 @@ class Fast(Plain):
                 last[root] = END
         return last
 
-    def _settle(self) -> None:
+    def _settle(self, rest: list[Unit]) -> None:
         """Before parameters change, give names to whatever is still to be computed from their old values."""
         for node in self.program.outputs:
             if node not in self.late and not isinstance(node.op, Constant):
                 self._strong(node)
+        news = [new for _, new in self.program.updates if new not in self.finals]
+        pending = [x for unit in rest for node in unit.nodes for x in node.inputs] + news + list(self.program.outputs)
+        needed: set[Tensor] = set()
+        while pending:
+            x = pending.pop()
+            if x not in needed:
+                needed.add(x)
+                pending += () if x in self.code else x.inputs
         for node, text in list(self.inlined.items()):
-            if not text.literal and self.last[node] >= self.at:
+            if node in needed and not text.literal:
                 self._named_operand(node, text)
 
     # Where values go

@@ -130,7 +130,8 @@ def by_pytensor(data: Data) -> Case:
     t = pytensor.shared(np.float32(1))
     g = pt.vector("g", dtype="float32", shape=data["g"].shape)
     with pytensor.config.change_flags(floatX="float32"):
-        new = update(*state, t, g)
+        p, m, v = state
+        new = update(p, m, v, t, g)
     step = pytensor.function([g], [], updates=list(zip([*state, t], new)))
     step.trust_input = True
     return Case(step, (data["g"],), lambda: [s.get_value() for s in state])

@@ -19,7 +19,7 @@ KERNEL = 5
 def data(rng: np.random.Generator, batch: int, size: int, channels: tuple[int, int], widths: tuple[int, ...]) -> Data:
     left = ((size - KERNEL + 1) // 2 - KERNEL + 1) // 2  # the side of the image after both blocks
     first, second = channels
-    shapes = [(first, 1, KERNEL, KERNEL), (second, first, KERNEL, KERNEL)]
+    shapes: list[tuple[int, ...]] = [(first, 1, KERNEL, KERNEL), (second, first, KERNEL, KERNEL)]
     shapes += list(zip((second * left * left, *widths), widths))
     weights = []
     for shape in shapes:

@@ -175,22 +175,29 @@ def autograd_gradients(loss: Loss, weights: Arrays, inputs: Arrays) -> Case:
 
 
 def casadi_function(f: Any, arrays: Arrays) -> Case:
-    """A call that reads and writes NumPy's memory: the fastest way into CasADi from Python."""
+    """Calls through memory shared with NumPy, the fastest way into CasADi: arrays are read where they are, numbers are
+    written in, and results stand in the same arrays after every call."""
     buffer, run = f.buffer()
     given = [np.array(np.ravel(a, order="F"), np.float64) for a in arrays]
     found = [np.empty(f.size_out(i), order="F") for i in range(f.n_out())]
     for i, a in enumerate(given):
-        buffer.set_arg(i, memoryview(a))
+        buffer.set_arg(i, memoryview(a))  # type: ignore[arg-type]
     for i, a in enumerate(found):
-        buffer.set_res(i, memoryview(a.ravel(order="K")))
+        buffer.set_res(i, memoryview(a.ravel(order="K")))  # type: ignore[arg-type]
     squeezed = [a.squeeze() for a in found]
+    numbers = {i for i, a in enumerate(arrays) if np.ndim(a) == 0}
 
-    def call() -> Any:
+    def call(*values: Any) -> Any:
+        for i, value in enumerate(values):
+            if i in numbers:
+                given[i][0] = value
+            else:
+                buffer.set_arg(i, memoryview(value))
         run()
         return squeezed
 
     call.alive = f, buffer, given  # type: ignore[attr-defined]
-    return Case(call)
+    return Case(call, tuple(float(a[0]) if i in numbers else a for i, a in enumerate(given)))
 
 
 def casadi_step(f: Any, inputs: Arrays, weights: Arrays) -> Case:
@@ -198,10 +205,10 @@ def casadi_step(f: Any, inputs: Arrays, weights: Arrays) -> Case:
     case = casadi_function(f, [*inputs, *weights])
     kept = case.call.alive[2][len(inputs) :]  # type: ignore[attr-defined]
 
-    def call() -> Any:
-        loss, *new = case.call()
+    def call(*inputs: Any) -> Any:
+        loss, *new = case.call(*inputs)  # the weights are read where they are
         for w, changed in zip(kept, new):
             w[...] = changed.ravel(order="K")
         return loss
 
-    return Case(call, (), lambda: [w.reshape(v.shape, order="F") for w, v in zip(kept, weights)])
+    return Case(call, case.args[: len(inputs)], lambda: [w.reshape(v.shape, order="F") for w, v in zip(kept, weights)])

@@ -37,11 +37,11 @@ def choose(out: str, c: Code, a: Code, b: Code) -> list[str]:
         return keep(out, c, a, dtype)
     if _bits(a, dtype) == 0:
         return keep(out, negated(c), b, dtype)
-    if not _has_word(dtype) or out == c or not (_fits(a, dtype) or _fits(b, dtype)):
+    if not _has_word(dtype) or out == c:
         return assign(out, code.call("np.where", c, a, b))
     if out == b or not _fits(b, dtype):  # what is in `out`, or must be cast into it, goes first
         a, b, c = b, a, negated(c)
-    if out == b or not (_fits(a, dtype) or _fits(b, dtype)):
+    if out == b or not _fits(b, dtype):
         return assign(out, code.call("np.where", c, a, b))
     made = _viewed(out, dtype)
     bits = made if made == out else code.local("bits")

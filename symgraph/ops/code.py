@@ -166,7 +166,7 @@ def _real(value: Any, exact: bool) -> str:
         return "np.nan"
     if np.isinf(value):
         return "np.inf" if value > 0 else "-np.inf"
-    if not exact and value == np.rint(value) and abs(value) < 1e6 and not (value == 0 and np.signbit(value)):
+    if not exact and value == np.rint(value) and abs(float(value)) < 1e6 and not (value == 0 and np.signbit(value)):
         return str(int(value))
     return str(value)  # the shortest digits that give this value back in its own dtype
 

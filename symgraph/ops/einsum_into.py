@@ -41,9 +41,7 @@ SHORT, MANY = 16, 256
 """np.einsum is faster than np.vecdot for many rows that are short."""
 
 
-def into_statements(
-    out: str, terms: Sequence[Term], output: Labels, sizes: Sizes, dtype: DType
-) -> list[str]:
+def into_statements(out: str, terms: Sequence[Term], output: Labels, sizes: Sizes, dtype: DType) -> list[str]:
     """The statements that compute a contraction in the array `out`."""
     target = Code(out)
     present = {label for term in terms for label in term.labels}
@@ -171,9 +169,7 @@ def _size(labels: Labels, sizes: Sizes) -> Size:
 # Stacks of matrices --------------------------------------------------------------------------------------------------
 
 
-def _stacks(
-    out: Code, a: Term, b: Term, batch: Labels, contracted: Labels, output: Labels, sizes: Sizes
-) -> str | None:
+def _stacks(out: Code, a: Term, b: Term, batch: Labels, contracted: Labels, output: Labels, sizes: Sizes) -> str | None:
     """`np.matmul` with the batch axes in front, straight into the axes of `out`; None where they lie too far apart."""
     if output[-1] in batch:
         return None  # no matrix of the result would have neighbouring elements
@@ -226,9 +222,7 @@ def _around(
 # Products of rows ----------------------------------------------------------------------------------------------------
 
 
-def _row_products(
-    out: Code, a: Term, b: Term, contracted: Labels, output: Labels, sizes: Sizes, dtype: DType
-) -> str:
+def _row_products(out: Code, a: Term, b: Term, contracted: Labels, output: Labels, sizes: Sizes, dtype: DType) -> str:
     """The dot product of each row of one operand with that of the other."""
     count = len(contracted)
     contracted = a.labels[len(a.labels) - count :]

@@ -86,15 +86,20 @@ def _logical(function: str) -> Callable[..., list[str]]:
     return lambda out, *xs: [str(code.call(function, *xs, out=Code(out)))]
 
 
-def _extreme(function: str) -> Callable[..., list[str]]:
-    """NumPy's `maximum` and its like are three times as fast between two arrays as between an array and a number."""
+def _extreme(function: str, bounds: str) -> Callable[..., list[str]]:
+    """NumPy's `maximum` is three times as fast between two arrays as between an array and a number, but `clip` is as fast.
+
+    Of 10^6 float32 against 0: 0.37 ms, and 0.11 by `clip`; of 8192, 3.8 us and 2.3; of 100, 0.7 and 1.3. The sign of
+    the larger of 0.0 and -0.0 is left open by both.
+    """
 
     def into(out: str, *xs: Code) -> list[str]:
-        numbers = [x for x in xs if not x.aval.shape]
-        if len(numbers) != 1 or out in xs or xs[0].aval.dtype.kind != "f":
+        number, array = sorted(xs, key=lambda x: len(x.aval.shape))
+        dtype, count = array.aval.dtype, dims.prod(array.aval.shape)
+        few = number.aval.shape or not array.aval.shape or (isinstance(count, int) and count < 2048)
+        if few or dtype.kind != "f" or not (number.literal or number.aval.dtype == dtype):
             return [str(code.call(function, *xs, out=Code(out)))]
-        arrays = [Code(out) if x is numbers[0] else x for x in xs]
-        return [f"{out}.fill({numbers[0]})", str(code.call(function, *arrays, out=Code(out)))]
+        return [f"{array.atom}.clip({bounds.format(number)}, out={out})"]
 
     return into
 
@@ -129,7 +134,7 @@ remainder    = elementwise("remainder",    lambda z, x, y: [1, -(x // y)], sourc
 fmod         = elementwise("fmod",         lambda z, x, y: [1, -trunc(x / y)], flops=8)
 power        = elementwise("power",        _power, source="**", into=_power_into, nonnegative=lambda x, y: x, hazard="the base is 0 and the exponent below 1", flops=20)
 negative     = elementwise("negative",     lambda y, x: [-1], source="-", bounded=_all)
-positive     = elementwise("positive",     lambda y, x: [1], source="+", bounded=_all)
+positive     = elementwise("positive",     lambda y, x: [1], source="+", into=code.assign, bounded=_all)
 reciprocal   = elementwise("reciprocal",   lambda y, x: [-(y * y)], nonnegative=_all, hazard="x = 0", flops=4)
 square       = elementwise("square",       lambda y, x: [2 * x], nonnegative=True)
 sqrt         = elementwise("sqrt",         lambda y, x: [0.5 / y], nonnegative=True, hazard="x = 0", flops=4)  # +inf at 0
@@ -147,10 +152,10 @@ deg2rad      = elementwise("deg2rad",      lambda y, x: [np.pi / 180], nonnegati
 rad2deg      = elementwise("rad2deg",      lambda y, x: [180 / np.pi], nonnegative=_all, bounded=_all)
 
 # Choosing the larger or the smaller; ties share evenly
-maximum      = elementwise("maximum", lambda z, x, y: [share(x, y), share(x, y)], into=_extreme("np.maximum"), selects=lambda z, x, y: [x >= y, y >= x], commutative=False, nonnegative=_any, bounded=_all)
-minimum      = elementwise("minimum", lambda z, x, y: [share(x, y), share(x, y)], into=_extreme("np.minimum"), selects=lambda z, x, y: [x <= y, y <= x], commutative=False, nonnegative=_all, bounded=_all)
-fmax         = elementwise("fmax",    lambda z, x, y: [share(x, y), share(x, y)], into=_extreme("np.fmax"), selects=lambda z, x, y: [(x >= y) | isnan(y), (y >= x) | isnan(x)], bounded=_all)
-fmin         = elementwise("fmin",    lambda z, x, y: [share(x, y), share(x, y)], into=_extreme("np.fmin"), selects=lambda z, x, y: [(x <= y) | isnan(y), (y <= x) | isnan(x)], bounded=_all)
+maximum      = elementwise("maximum", lambda z, x, y: [share(x, y), share(x, y)], into=_extreme("np.maximum", "{}, np.inf"), selects=lambda z, x, y: [x >= y, y >= x], commutative=False, nonnegative=_any, bounded=_all)
+minimum      = elementwise("minimum", lambda z, x, y: [share(x, y), share(x, y)], into=_extreme("np.minimum", "-np.inf, {}"), selects=lambda z, x, y: [x <= y, y <= x], commutative=False, nonnegative=_all, bounded=_all)
+fmax         = elementwise("fmax",    lambda z, x, y: [share(x, y), share(x, y)], selects=lambda z, x, y: [(x >= y) | isnan(y), (y >= x) | isnan(x)], bounded=_all)
+fmin         = elementwise("fmin",    lambda z, x, y: [share(x, y), share(x, y)], selects=lambda z, x, y: [(x <= y) | isnan(y), (y <= x) | isnan(x)], bounded=_all)
 
 # Exponentials and logarithms
 exp          = elementwise("exp",          lambda y, x: [y], nonnegative=True, flops=20)

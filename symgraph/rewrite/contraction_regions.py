@@ -19,7 +19,7 @@ from ..core import Constant, Tensor
 from ..dims import Size, same, same_shape
 from ..ops.base import Elementwise, as_tensor
 from ..ops.creation import Full
-from ..ops.diagonal import Eye
+from ..ops.diagonal import Diagonal, DiagonalMatrix, Eye
 from ..ops.einsum import Einsum
 from ..ops.late import F
 from ..ops.reduce import Sum
@@ -140,6 +140,8 @@ _KINDS: dict[Any, Any] = {
     Full: "view",
     Reshape: _only_ones,
     Eye: lambda node: "view" if not node.op.k and same(node.op.rows, node.op.columns) else None,
+    Diagonal: lambda node: "view" if not node.op.offset and same(*node.inputs[0].shape[-2:]) else None,
+    DiagonalMatrix: lambda node: "work" if not node.op.offset and same(*node.shape[-2:]) else None,
     F.multiply: _scale_or_work,
     F.divide: _by_number,
     F.negative: lambda node: "scale" if node.ndim else None,
@@ -182,7 +184,7 @@ def _elements(node: Tensor) -> float:
 def region_of(root: Tensor, usage: Usage) -> Region | None:
     """The region under `root`, or None where there is nothing that could be done better."""
     kind = kind_of(root)
-    if kind is None or not (kind == "scale" or isinstance(root.op, Einsum | Sum | Transpose)):
+    if kind is None or not (kind == "scale" or isinstance(root.op, Einsum | Sum | Transpose | Diagonal)):
         return None
     if not isinstance(root.op, Einsum | Sum) and not any(_enters(x, usage, alone=True) for x in root.inputs if x.ndim):
         return None
@@ -376,6 +378,16 @@ def _eye(p: _Parser, node: Tensor, labels: Axes) -> Parts:
     return [] if p.unify([(labels[0], labels[1])]) else None
 
 
+def _diagonal(p: _Parser, node: Tensor, labels: Axes) -> Parts:
+    p.pay(VIEW)
+    return [(node.inputs[0], (*labels, labels[-1]))]
+
+
+def _diagonal_matrix(p: _Parser, node: Tensor, labels: Axes) -> Parts:
+    p.pay(CALL + SUM * _elements(node))
+    return [(node.inputs[0], labels[:-1])] if p.unify([(labels[-2], labels[-1])]) else None
+
+
 def _multiply(p: _Parser, node: Tensor, labels: Axes) -> Parts:
     p.pay(CALL + ELEMENTWISE * (_elements(node) + sum(_elements(x) for x in node.inputs if x.ndim)))
     return [_aligned(p, x, node, labels) for x in node.inputs]
@@ -407,6 +419,8 @@ _PARTS: Mapping[Any, Callable[[_Parser, Tensor, Axes], Parts]] = {
     Full: _broadcast,
     Reshape: _reshape,
     Eye: _eye,
+    Diagonal: _diagonal,
+    DiagonalMatrix: _diagonal_matrix,
     F.multiply: _multiply,
     F.divide: _divide,
     F.negative: _negative,

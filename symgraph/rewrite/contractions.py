@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,8 @@ class _Planner:
         """How many regions could use a product of two of their factors."""
         self.products: dict[Key, tuple[Tensor, Axes]] = {}
         """The products that exist, with the label of each axis."""
+        self.scaled: dict[Any, Tensor] = {}
+        """The multiples that exist, by value and coefficient."""
         self.done: Mapping = {}
 
     def run(self) -> list[Tensor]:
@@ -229,7 +231,8 @@ class _Builder:
         present = frozenset(label for _, axes in leaves for label in axes) & self.output
         place = self.place_of_coefficient(leaves, present)
         if place is not None:
-            leaves[place] = self.multiplied(leaves[place][0]), leaves[place][1]
+            x, axes = leaves[place]
+            leaves[place] = self.multiplied(x), axes
         tree, _ = best_order([frozenset(ls) for _, ls in leaves], self.output, self.sizes, self.price(leaves))
         final = tuple(label for label in region.output if label in present)
         x, axes = self.tree(tree, leaves, self.output, final)
@@ -280,43 +283,36 @@ class _Builder:
     # Products
 
     def tree(self, tree: Tree, leaves: Sequence[Value], output: frozenset[int], final: Axes) -> Value:
-        """The value of a tree; `final` is the order of its axes, where that matters."""
-        if isinstance(tree, int):
-            return leaves[tree]
+        """The value of a tree; `final` is the order of the axes, where that is for us to choose."""
         values: list[Value] = []
-        todo: list[Any] = [("open", tree, output, final, frozenset())]
+        todo: list[Any] = [(tree, output, _Wish(order=final))]
         while todo:
-            state, *rest = todo.pop()
-            if state == "open":
-                t, needed, order, next_summed = rest
-                if isinstance(t, int):
-                    values.append(leaves[t])
-                    continue
+            t, needed, wish = todo.pop()
+            if t is None:
+                b, a = values.pop(), values.pop()
+                values.append(self.pair(a, b, needed, wish))
+            elif isinstance(t, int):
+                values.append(leaves[t])
+            else:
                 left, right = t
                 la, lb = _labels(left, leaves), _labels(right, leaves)
                 for_left, for_right = la & (needed | lb), lb & (needed | la)
                 summed = (for_left | for_right) - needed
-                todo.append(("join", needed & (for_left | for_right), order, next_summed))
-                todo.append(("open", right, for_right, None, summed))
-                todo.append(("open", left, for_left, None, summed))
-            else:
-                out, order, next_summed = rest
-                b, a = values.pop(), values.pop()
-                values.append(self.pair(a, b, out, order, next_summed))
+                todo.append((None, needed & (for_left | for_right), wish))
+                todo.append((right, for_right, _Wish(summed=summed, beside=_axes(left, leaves))))
+                todo.append((left, for_left, _Wish(summed=summed, beside=_axes(right, leaves))))
         return values[0]
 
-    def pair(self, a: Value, b: Value, out: frozenset[int], order: Axes | None, next_summed: frozenset[int]) -> Value:
+    def pair(self, a: Value, b: Value, out: frozenset[int], wish: _Wish) -> Value:
         """The product of two values, with the axes `out`."""
-        everything = frozenset(a[1]) | frozenset(b[1])
-        if everything == out:
-            return self.elementwise(a, b, order)
+        if frozenset(a[1]) | frozenset(b[1]) == out:
+            return self.elementwise(a, b, wish.order)
         key, numbers = _key(a, b, out), _numbering(a, b)[1]
         if key in self.planner.products:
             x, axes = self.planner.products[key]
             names = {number: label for label, number in numbers.items()}
             return x, tuple(names[n] for n in axes)
-        if order is None:
-            order = _arranged(a[1], b[1], out, next_summed)
+        order = _arranged(a[1], b[1], out, wish)
         x = contraction([a[1], b[1]], order, [a[0], b[0]])
         self.planner.products[key] = x, tuple(numbers[label] for label in order)
         return x, order
@@ -333,25 +329,43 @@ class _Builder:
 
     # The coefficient
 
+    def coefficient(self) -> tuple[Any, list[Tensor], list[Tensor]]:
+        """A number, factors and divisors."""
+        region, done = self.region, self.planner.done
+        up, down = ([done.get(c, c) for c in cs] for cs in (region.numerators, region.denominators))
+        return _joined(up, down, -1.0 if region.negative else 1.0, region.root.dtype)
+
     def place_of_coefficient(self, leaves: Sequence[Value], present: frozenset[int]) -> int | None:
-        """The factor to be multiplied by the coefficient, or None for the result: the smallest, if by a factor of two."""
+        """The factor to be multiplied by the coefficient, or None for the result.
+
+        One whose multiple exists already; else the smallest, if the result has at least twice as many elements.
+        """
         if not self.region.has_coefficient:
             return None
+        number, up, down = self.coefficient()
+        for i, (x, _) in enumerate(leaves):
+            if (x, number, *up, None, *down) in self.planner.scaled:
+                return i
         sizes = [count(frozenset(axes), self.sizes) for _, axes in leaves]
         i = min(range(len(leaves)), key=sizes.__getitem__)
         return i if 2 * sizes[i] <= count(present, self.sizes) else None
 
     def multiplied(self, x: Tensor) -> Tensor:
-        """`x` times the coefficient; numbers are joined into one."""
+        """`x` times the coefficient, whose numbers are joined into one."""
+        number, up, down = self.coefficient()
+        key = x, number, *up, None, *down
+        found = self.planner.scaled.get(key)
+        if found is None:
+            found = self.planner.scaled[key] = self.product(x, number, up, down)
+        return found
+
+    def product(self, x: Tensor, number: Any, up: Sequence[Tensor], down: Sequence[Tensor]) -> Tensor:
         region = self.region
-        done = self.planner.done
-        up, down = [done[c] for c in region.numerators], [done[c] for c in region.denominators]
-        number, up, down = _joined(up, down, -1.0 if region.negative else 1.0, x.dtype)
         if number == -1:
             x = -x
         elif number != 1:
             given = [c for c in (*region.numerators, *region.denominators) if isinstance(c.op, Constant)]
-            weak = all(c.aval.weak for c in given) and isinstance(number, int | float | complex)
+            weak = all(c.aval.weak for c in given)
             x = x * (weak_constant(number) if weak else constant(np.asarray(number, x.dtype)))
         for c in up:
             x = x * c
@@ -382,12 +396,29 @@ def _labels(tree: Tree, leaves: Sequence[Value]) -> frozenset[int]:
     return frozenset(found)
 
 
-def _arranged(a: Axes, b: Axes, out: frozenset[int], next_summed: frozenset[int]) -> Axes:
-    """Axes that both have come first, then the rest of one factor and of the other: first what is summed last."""
+@dataclass(frozen=True)
+class _Wish:
+    """How the axes of a product should lie: in this order; or else what is summed next, and what it will be multiplied by."""
+
+    order: Axes | None = None
+    summed: frozenset[int] = frozenset()
+    beside: Axes = ()
+
+
+def _axes(tree: Tree, leaves: Sequence[Value]) -> Axes:
+    return leaves[tree][1] if isinstance(tree, int) else ()
+
+
+def _arranged(a: Axes, b: Axes, out: frozenset[int], wish: _Wish) -> Axes:
+    """As wished for; or the axes that both have first, then the rest of one factor and of the other, which is summed next."""
+    if wish.order is not None:
+        return wish.order
     batch = tuple(label for label in a if label in b and label in out)
+    if frozenset(wish.beside) == out and wish.beside[-1] not in batch:
+        return wish.beside  # to be multiplied element by element
     rows = tuple(label for label in a if label in out and label not in b)
     columns = tuple(label for label in b if label in out and label not in a)
-    if next_summed.intersection(rows) and not next_summed.intersection(columns):
+    if wish.summed.intersection(rows) and not wish.summed.intersection(columns):
         rows, columns = columns, rows
     return batch + rows + columns
 

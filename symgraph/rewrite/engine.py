@@ -48,7 +48,7 @@ def _walked(
     walk = _Walk(rules, frozenset(frozen), fired)
     order = toposort(outputs, stop=walk.held)
     keep = current.where, facts.current
-    facts.current = Facts(order, outputs, walk.held)
+    facts.current = Facts(order if rules.values else (), outputs, walk.held)
     if rules.values is not None and not walk.held:
         facts.current.values = rules.values(order)
     try:
@@ -76,27 +76,36 @@ class _Walk:
         for node in order:
             if node in done:
                 continue
-            xs = node.inputs
-            for x in xs:
+            candidate = node
+            for x in node.inputs:
                 if done[x] is not x:
                     current.where = node.where
-                    candidate = rebuild(node, [done[x] for x in xs])
+                    candidate = rebuild(node, [done[x] for x in node.inputs])
                     break
-            else:
-                candidate = node
-            if values is not None:  # what a node becomes has its value
-                values.find(node)
-                if candidate is not node and node in values.known:
-                    values.known.setdefault(candidate, values.known[node])
-            if candidate in done or candidate.op.bodies or at(candidate):
+            if values is not None:
+                values.find(node, candidate)
+            if candidate in done or candidate.op.bodies:
                 self.settle(node)
             else:
-                done[node] = done[candidate] = candidate
+                rules = at(candidate)
+                if rules and self.fires(rules, candidate):
+                    self.settle(node)
+                else:
+                    done[node] = done[candidate] = candidate
             new = done[node]
             if node in shared:
                 shared.add(new)
-            if values is not None and new is not candidate and node in values.known:
-                values.known.setdefault(new, values.known[node])
+            if values is not None and new is not candidate:
+                values.carry(node, new)
+
+    def fires(self, rules: Sequence[Rule | NodeRule], node: Tensor) -> bool:
+        """Whether one of the rules has something to say of `node`."""
+        held = self.held
+        for r in rules:
+            new = r.apply(node, held)
+            if new is not None and new is not node:
+                return True
+        return False
 
     def settle(self, root: Tensor) -> None:
         """`root` and all that its replacements bring, until no rule fires."""

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..core import Constant, Tensor
 from ..dims import Shape, same_shape
-from ..dtypes import is_complex, is_inexact
+from ..dtypes import is_complex
 from ..ops.late import F
 from .facts import facts, used_once
 from .pattern import node_rules
@@ -188,7 +188,7 @@ def spent(node: Tensor, bases: Any) -> float:
 
 def collect_factors(node: Tensor) -> Tensor | None:
     """The product in fewer or smaller operations, or None."""
-    if not is_inexact(node.dtype):
+    if node.aval.dtype.kind not in "fc" or _is_plain(node):
         return None
     opened: set[Tensor] = set()
     while True:
@@ -206,6 +206,23 @@ def collect_factors(node: Tensor) -> Tensor | None:
         if more is None or len(opened) > 3:
             return None
         opened.add(more)
+
+
+def _is_plain(node: Tensor) -> bool:
+    """Whether the node and the products it is made of multiply arrays of one rank, neither numbers nor quotients."""
+    ndim = node.ndim
+    if node.op is not multiply:
+        return False
+    for x in node.inputs:
+        op = x.op
+        if x.ndim != ndim or op is divide or op is negative or op is reciprocal or op is sqrt:
+            return False
+        for y in x.inputs if op is multiply else ():
+            if y.ndim != ndim or y.op is multiply or y.op is divide or y.op is sqrt or isinstance(y.op, Constant):
+                return False
+        if isinstance(op, Constant):
+            return False
+    return True
 
 
 def _cheaper(node: Tensor, m: Monomial, bases: set[Tensor]) -> Tensor | None:

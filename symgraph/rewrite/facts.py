@@ -22,6 +22,8 @@ class Facts:
         self.shared: set[Tensor] = set(outputs)
         """The nodes with more than one user (being an output is one), and what became of them."""
         self.frozen = frozen
+        self.widths: dict[Tensor, int] = {}
+        """How many terms a sum has."""
         self.values: Any = None
         """The values of the nodes as rational functions (`identity.Values`), where the rules ask for them."""
         seen: set[Tensor] = set()

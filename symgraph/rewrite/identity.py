@@ -88,10 +88,24 @@ class Values:
         """The first node for each product of unknowns."""
         self.exponents = any([node.op in EXPONENTIALS for node in order])
 
-    def find(self, node: Tensor) -> None:
-        """Work out the value of `node` from those of its operands."""
-        if node in self.known or isinstance(node.aval, tuple):
-            return
+    @classmethod
+    def of(cls, order: Sequence[Tensor]) -> Values | None:
+        """Of a graph with quotients, roots or exponentials; what cancels in sums of products, `collect_terms` finds."""
+        return cls(order) if any([node.op in WORTH_IT for node in order]) else None
+
+    def carry(self, node: Tensor, new: Tensor) -> None:
+        """What a node has become has its value."""
+        if node in self.known:
+            self.known.setdefault(new, self.known[node])
+
+    def find(self, node: Tensor, candidate: Tensor) -> None:
+        """Work out the value of `node` from those of its operands; `candidate`, the node on new operands, has the same."""
+        if node not in self.known and not isinstance(node.aval, tuple):
+            self._find(node)
+        if candidate is not node:
+            self.carry(node, candidate)
+
+    def _find(self, node: Tensor) -> None:
         op = node.op
         if isinstance(op, Constant) and op.number is not None and node.dtype.kind in "fiu":
             self.known[node] = self.constant(op.number)
@@ -208,7 +222,8 @@ def _power(v: Values, x: Value, n: Value) -> Value | None:
     return found if count > 0 else _divide(v, one, found)
 
 
-EXPONENTIALS = (F.exp,)
+EXPONENTIALS = frozenset([F.exp])
+WORTH_IT = frozenset([F.exp, F.divide, F.reciprocal, F.sqrt])
 RULES: dict[Elementwise, Any] = {
     F.add: _add, F.subtract: _subtract, F.multiply: _multiply, F.divide: _divide, F.negative: _negative,
     F.square: _square, F.reciprocal: _reciprocal, F.sqrt: _sqrt, F.exp: _exp, F.log: _log, F.power: _power,

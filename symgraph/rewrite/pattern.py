@@ -220,21 +220,27 @@ class RuleSet:
         family = node.op.family
         if family not in self.by_root:
             return NO_RULES
-        key: list[Any] = [family]
-        for x in node.inputs:
-            op = x.op
-            kind = op.family
-            if kind is Constant:
-                number = op.number  # type: ignore[attr-defined]
-                kind = (Constant, number) if number in self.numbers else Constant
-            key.append(kind)
-        if len(key) == 3 and node.inputs[0] is node.inputs[1]:
-            key.append(TWIN)
-        known = tuple(key)
+        xs = node.inputs
+        known: tuple[Any, ...]
+        if len(xs) == 2:
+            first, second = xs
+            a, b = first.op.family, second.op.family
+            if a is Constant:
+                a = self._constant(first)
+            if b is Constant:
+                b = self._constant(second)
+            known = (family, a, b, TWIN) if first is second else (family, a, b)
+        else:
+            known = (family, *[self._constant(x) if x.op.family is Constant else x.op.family for x in xs])
         found = self.index.get(known)
         if found is None:
             found = self.index[known] = self._filed(known)
         return found
+
+    def _constant(self, x: Tensor) -> Any:
+        """Under which a constant is filed: with its number where some rule asks for it."""
+        number = x.op.number  # type: ignore[attr-defined]
+        return (Constant, number) if number in self.numbers else Constant
 
     def _filed(self, key: tuple[Any, ...]) -> tuple[Rule | NodeRule, ...]:
         """The rules for a root and the families (and the numbers that some rule asks for) of its operands."""

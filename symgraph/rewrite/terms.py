@@ -15,7 +15,6 @@ import numpy as np
 
 from ..core import Tensor
 from ..dims import same_shape
-from ..dtypes import is_inexact
 from ..ops.late import F
 from .factors import Monomial, bulk, monomial, number_of, product, spent, work
 from .facts import facts, used_once
@@ -25,18 +24,21 @@ MOST_TERMS = 10
 """Longer sums are looked at in parts, so that a sum of any length takes linear time."""
 
 add, subtract, negative = F.add, F.subtract, F.negative
+PRODUCTS = frozenset([F.multiply, F.divide, F.negative, F.reciprocal])
 Term = tuple[float, Monomial, Tensor]
 """A sign, what the term is made of, and the node it is."""
 
 
 def collect_terms(node: Tensor) -> Tensor | None:
     """The sum in fewer or smaller operations, or None."""
-    if not is_inexact(node.dtype):
+    if node.aval.dtype.kind not in "fc" or _too_wide(node):
         return None
-    read = _terms(node)
-    if read is None:
+    parts, cost = _parts(node)
+    products = sum([x.op in PRODUCTS for _, x in parts])
+    if products == 0 and len({x for _, x in parts}) == len(parts):
         return None
-    terms, cost = read
+    terms = [(sign, _monomial(x), x) for sign, x in parts]
+    cost += sum([m.work for _, m, _ in terms])
     bases = {x for _, m, _ in terms for x in m.powers}
     merged = _merged(terms)
     if len(merged) < len(terms):
@@ -51,30 +53,37 @@ def collect_terms(node: Tensor) -> Tensor | None:
     return None
 
 
-def _terms(root: Tensor) -> tuple[list[Term], float] | None:
-    """The terms of a sum in the order in which they are written, and what it costs; None where there are too many."""
-    found: list[Term] = []
+def _too_wide(node: Tensor) -> bool:
+    """Whether the sum has more than `MOST_TERMS` terms, counted from the counts of its operands."""
+    widths, shared = facts.current.widths, facts.current.shared
+    width = 0
+    for x in node.inputs:
+        width += widths.get(x, 1) if x not in shared else 1
+    widths[node] = width
+    return width > MOST_TERMS
+
+
+def _parts(root: Tensor) -> tuple[list[tuple[float, Tensor]], float]:
+    """The signs and terms of a sum in the order in which they are written, and what adding them costs."""
+    found: list[tuple[float, Tensor]] = []
     total = 0.0
     frozen = facts.current.frozen
     stack = [(root, 1.0)]
     while stack:
         node, sign = stack.pop()
         op = node.op
-        if (node is root or used_once(node)) and node not in frozen:
-            if op is add or op is subtract:
-                total += work(node)
+        if (op is add or op is subtract or op is negative) and (node is root or used_once(node)) and node not in frozen:
+            total += work(node)
+            if op is negative:
+                stack.append((node.inputs[0], -sign))
+            else:
                 first, second = node.inputs[::-1] if node.flipped else node.inputs
                 stack += [(second, -sign if op is subtract else sign), (first, sign)]
-                if len(stack) + len(found) > MOST_TERMS:
-                    return None
-                continue
-            if op is negative:
-                total += work(node)
-                stack.append((node.inputs[0], -sign))
-                continue
-        found.append((sign, _monomial(node), node))
-        total += found[-1][1].work
-    return found, total
+            continue
+        found.append((sign, node))
+        if len(found) > 2 * MOST_TERMS:
+            break
+    return found + [(sign, node) for node, sign in stack], total
 
 
 def _monomial(node: Tensor) -> Monomial:
@@ -82,7 +91,7 @@ def _monomial(node: Tensor) -> Monomial:
     alone = Monomial(powers={node: 1}, met=1)
     if number_of(node) is not None or not used_once(node):
         return alone
-    m = monomial(node) if node.op.name in ("multiply", "divide", "negative", "reciprocal") else None
+    m = monomial(node) if node.op in PRODUCTS else None
     if m is None or not np.isfinite(m.coefficient) or not m.powers:
         return alone
     m.powers = {x: n for x, n in m.powers.items() if n}
