@@ -234,7 +234,9 @@ class Fast(Plain):
         if op.inplace:
             for x in node.inputs:
                 storage = self.storage_of.get(x)
-                if storage is None or storage.register or storage.members[-1] is not x or not self._may_overwrite(x, node, kernel):
+                if storage is None or storage.register or storage.members[-1] is not x:
+                    continue
+                if not self._may_overwrite(x, node, kernel):
                     continue
                 storage.members.append(node)
                 storage.last = max(storage.last, self.last[node])
@@ -265,7 +267,7 @@ class Fast(Plain):
         if op.inplace:
             for x in node.inputs:
                 storage = self.storage_of.get(x)
-                if storage in kernel.registers and storage.members[-1] is x and self._may_overwrite(x, node, kernel):  # type: ignore[union-attr]
+                if storage in kernel.registers and storage.members[-1] is x and self._may_overwrite(x, node, kernel):
                     found = storage
                     break
         if found is None and kernel.free.get(key):
@@ -357,7 +359,7 @@ class Fast(Plain):
         targets = [self.reserved.get(n) or self._temporary(n) for n in finals]
         for n, target in zip(finals, targets, strict=True):
             self.code[n] = Code(target, aval=n.aval)
-        assigned = f"{', '.join(targets)}{',' if len(targets) == 1 else ''} = " if targets else ""
+        assigned = f"{_tuple(targets) if len(targets) == 1 else ', '.join(targets)} = " if targets else ""
         self.body_lines.append((f"{assigned}blockwise({', '.join(arguments)})", unit.nodes[-1]))
 
     def _rows(self, kernel: Kernel, unit: Unit, streams: int) -> str:
@@ -403,7 +405,9 @@ class Fast(Plain):
         found = kernel.arguments.get((x, row))
         if found is None:
             text = self._outside(x)
-            if text.literal or (not row and (isinstance(x.op, Constant) or any(x is p for p in self.parameters.values()))):
+            if text.literal or (
+                not row and (isinstance(x.op, Constant) or any(x is p for p in self.parameters.values()))
+            ):
                 return text
             inside = str(text)
             if not text.isidentifier() or any(inside == name for name, _ in kernel.arguments.values()):

@@ -56,8 +56,7 @@ def space_of(node: Tensor) -> Any:
 
 def fuse(plan: Schedule, last: Collection[Tensor], after: Mapping[Tensor, Sequence[Tensor]]) -> list[Unit]:
     """The units in order. The steps in `last` come after all others; `after` names steps that one must wait for."""
-    rows = {node: row_operands(node) for node in plan.steps}
-    rows = {node: r for node, r in rows.items() if r is not None}
+    rows = {node: r for node in plan.steps if (r := row_operands(node)) is not None}
     level, ready = _levels(plan.steps, rows, last)
     _sink(plan, rows, level, ready, last)
     groups = _groups(plan.steps, rows, level)
@@ -111,9 +110,7 @@ def _sink(
             target = min(local[node], latest[node] - 1)
             if level[node] < target < end and not is_final(node):
                 kept = [
-                    x
-                    for x in dict.fromkeys(node.inputs)
-                    if not _is_given(x) and x.ndim and alive.get(x, -1) < target
+                    x for x in dict.fromkeys(node.inputs) if not _is_given(x) and x.ndim and alive.get(x, -1) < target
                 ]
                 if sum(nominal_bytes(x) for x in kept) <= nominal_bytes(node):
                     level[node] = target

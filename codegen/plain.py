@@ -379,7 +379,10 @@ class Plain:
         return None
 
     def _assemble(self, arguments: list[str]) -> Source:
-        lines = [f"def {self.program.name}({', '.join(self._parameters(arguments))}):", *docstring(*self._signature(arguments))]
+        lines = [
+            f"def {self.program.name}({', '.join(self._parameters(arguments))}):",
+            *docstring(*self._signature(arguments)),
+        ]
         assigned = [str(self.code[p]) for p, _ in self.program.updates if self._is_rebound(str(self.code[p]))]
         if assigned:
             lines.append(f"    global {', '.join(assigned)}")
@@ -388,7 +391,9 @@ class Plain:
         lines += [f"    {text}" for text, _ in dim_lines(self.program, self.code, self.dims, said)]
         indent = "    "
         if contexts:
-            lines += textwrap.wrap(f"with {', '.join(contexts)}:", WIDTH + 20, initial_indent=indent, subsequent_indent=" " * 9)
+            lines += textwrap.wrap(
+                f"with {', '.join(contexts)}:", WIDTH + 20, initial_indent=indent, subsequent_indent=" " * 9
+            )
             indent += "    "
         found = self._place(lines, self.body_lines, indent)
         helpers = "".join(f"{text}\n\n\n" for text in self.shared.bodies.values())

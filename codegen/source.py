@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,10 @@ from symgraph.core import Tensor
 from symgraph.dims import Variable
 
 from .program import Program
+
+STANDARD = ("collections", "concurrent.futures", "contextvars", "os")
+"""Modules of the standard library that a generated module may use."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -34,8 +39,10 @@ class Source:
     def imports(self) -> str:
         """The import statements the module needs."""
         scipy = [f"scipy.{m}" for m in ("special", "linalg", "fft") if f"scipy.{m}." in self.function]
-        found = [m for m in ("collections", "concurrent.futures", "contextvars", "os") if f" {m}." in self.function or f"({m}." in self.function]
-        return "\n".join([*[f"import {module}" for module in found], *[""][: len(found)], "import numpy as np", *[f"import {module}" for module in scipy]])
+        found = [m for m in STANDARD if re.search(rf"(?<![\w.]){re.escape(m)}\.", self.function)]
+        lines = [f"import {module}" for module in found]
+        lines += [""] if lines else []
+        return "\n".join([*lines, "import numpy as np", *[f"import {module}" for module in scipy]])
 
     @property
     def text(self) -> str:

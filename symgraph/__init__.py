@@ -34,6 +34,9 @@ from .ops.contract import *
 from .ops.linalg import *
 from .ops.control import *
 from .ops.mapped import *
+from .ops.windows import *
+from .ops.pool import *
+from .ops.conv import *
 from .autodiff import grad, hessian, hvp, jacobian, jvp, substitute, value_and_grad, vjp
 from .core import Tensor, constant, matrix, scalar, symbol, symbols, vector
 from .dims import Dim
@@ -46,10 +49,11 @@ from .rewrite import simplify, stabilize
 from . import linalg, optim, random, special
 
 if TYPE_CHECKING:
+    from .explain import explain
     from .printing import to_text
     from .viz import draw, to_graphviz, to_networkx
 
-_LAZY = {"to_text": "printing", "draw": "viz", "to_graphviz": "viz", "to_networkx": "viz"}
+_LAZY = {"explain": "explain", "to_text": "printing", "draw": "viz", "to_graphviz": "viz", "to_networkx": "viz"}
 
 
 def __getattr__(name: str) -> Any:

@@ -126,6 +126,20 @@ class Function:
             swapped[names[0]] = made
         return _unpickle(self.source, self.name, self.arguments, self.checks, self.constants, swapped, self._restore)
 
+    def profile(self, *args: Any, repeat: int | None = None, **by_name: Any) -> Any:
+        """Time, calls, operations and bytes of each generated statement over calls with these arguments, as a table."""
+        from .profiling import profile
+
+        return profile(self, args, by_name, repeat)
+
+    def cost(self) -> Any:
+        """Floating-point operations and bytes of one call, over the dimensions: `f.cost()(batch=64)` gives numbers."""
+        from .costs import cost
+
+        if self.program is None:
+            raise CompileError(f"{self.name} came from a pickle, without its graph: count the cost before pickling")
+        return cost(self.program)
+
     def export(self, path: Any) -> None:
         """Write a module that runs where symgraph is not installed; arrays go beside it as `.npz`.
 

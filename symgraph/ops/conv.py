@@ -137,9 +137,7 @@ def _conv(
     wide = windows(image, at, kernel[-1], steps[1], spread[1], copied=True) if kernel[-1] > 1 or steps[1] > 1 else None
     columns = image.shape[at] if wide is None else wide.shape[at + 1]
     batch = x.shape[0]
-    rows = F.reshape(
-        image if wide is None else wide, (*image.shape[: at - 1], channels * kernel[-1], columns * batch)
-    )
+    rows = F.reshape(image if wide is None else wide, (*image.shape[: at - 1], channels * kernel[-1], columns * batch))
     y = make(Correlate(steps[0], spread[0]), rows, _weights(w, groups))
     if groups > 1:
         y = F.reshape(F.moveaxis(y, 0, 1), (y.shape[1], outputs, columns * batch))
@@ -376,7 +374,9 @@ def _convolve(name: str, a: Any, v: Any, mode: str) -> Tensor:
         raise ValueError(f"mode must be 'full', 'same' or 'valid', not {mode!r}")
     for x in (a, v):
         if x.ndim != 1:
-            raise located_error(ShapeError, name, [a, v], f"{describe(x, short=True)} must have one axis. Use ravel, or conv2d")
+            raise located_error(
+                ShapeError, name, [a, v], f"{describe(x, short=True)} must have one axis. Use ravel, or conv2d"
+            )
         if dims.same(x.shape[0], 0):
             raise located_error(ShapeError, name, [a, v], f"{describe(x, short=True)} is empty. Give it an element")
     (n,), (m,) = a.shape, v.shape

@@ -61,7 +61,9 @@ class Trilinear(Multilinear):
             strides.insert(0, step)
             step = step * n
         shape = (*lead, count, places * r, p)
-        return code.call("np.ndarray", shape, t.aval.dtype, code.call("np.ascontiguousarray", t), strides=tuple(strides))
+        return code.call(
+            "np.ndarray", shape, t.aval.dtype, code.call("np.ascontiguousarray", t), strides=tuple(strides)
+        )
 
 
 @dataclass(frozen=True)
@@ -241,7 +243,7 @@ class CorrelateRows(Trilinear):
             f"np.matmul({turned}, {whole}, out={out}[{places - 1}:{count}])",
             f"for {a} in range({places - 1}):",
             f"    np.matmul({turned}[:, ({left})*{o}:], {stack}[:{a} + 1].reshape(({a} + 1)*{o}, {p}), out={out}[{a}])",
-            f"    np.matmul({turned}[:, :({left})*{o}], {stack}[{a} - {places - 1}:].reshape(({left})*{o}, {p}), out={out}[{a} + {count}])",
+            f"    np.matmul({turned}[:, :({left})*{o}], {stack}[{a} - {places - 1}:].reshape(({left})*{o}, {p}), out={out}[{a} + {count}])",  # noqa: E501
         ]
 
     def transpose(self, i: int, ct: Tensor, *xs: Tensor) -> Tensor:

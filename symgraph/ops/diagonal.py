@@ -95,7 +95,9 @@ class Triangle(Linear):
         (x,) = xs
         rows, columns = x.aval.shape[-2:]
         below = code.call("np.arange", *[self.k, rows + self.k] if self.k else [rows])
-        mask = code.infix("<=" if self.part == "triu" else ">=", Code(f"{below}[:, None]"), code.call("np.arange", columns))
+        mask = code.infix(
+            "<=" if self.part == "triu" else ">=", Code(f"{below}[:, None]"), code.call("np.arange", columns)
+        )
         return bits.keep(out, Code(f"({mask})", aval=ShapedArray((rows, columns), BOOL)), x, x.aval.dtype)
 
     def transpose(self, ct: Tensor, x: Tensor) -> Tensor:

@@ -238,7 +238,10 @@ class MaskedMultiply(Elementwise):
         if dtype == BOOL:  # in an order that leaves what is in `out` until it is read
             a, b = (b, a) if out == b else (a, b)
             return [f"np.logical_and({mask}, {a}, out={out})", f"np.logical_and({out}, {b}, out={out})"]
-        return [f"np.multiply({a}, {b}, out={out})", *bits.keep(out, mask, Code(out, aval=ShapedArray((1,), dtype)), dtype)]
+        return [
+            f"np.multiply({a}, {b}, out={out})",
+            *bits.keep(out, mask, Code(out, aval=ShapedArray((1,), dtype)), dtype),
+        ]
 
     def evaluate(self, mask: Any, a: Any, b: Any) -> Any:
         with np.errstate(all="ignore"):

@@ -442,7 +442,7 @@ class Roll(Linear):
         else:  # the shift may be longer than the axis
             k, size = code.local("k"), code.size(n)
             lines = [f"{k} = {code.size(shift).within(code.TIMES)} % max({size}, 1)"]
-            by, rest = Code(k), code.infix("-", size, Code(k))
+            by, rest = Code(k), code.infix("-", size, Code(k))  # type: ignore[assignment]
         lines.append(f"{out}[{_at(self.axis, slice(by, None))}] = {x.atom}[{_at(self.axis, slice(None, rest))}]")
         lines.append(f"{out}[{_at(self.axis, slice(None, by))}] = {x.atom}[{_at(self.axis, slice(rest, None))}]")
         return lines

@@ -139,7 +139,9 @@ class Joined(Pooled):
             shape[self.axis[n]] = window_count(shape[self.axis[n]], self.size[n], self.stride[n])
             x = Code(target)
         rest = [n for n, k in enumerate(self.size) if k == 1]
-        return [*lines, f"{out} = {code.index(x, *self.places(tuple(shape), [0] * len(rest), rest))}"] if rest else lines
+        return (
+            [*lines, f"{out} = {code.index(x, *self.places(tuple(shape), [0] * len(rest), rest))}"] if rest else lines
+        )
 
     def _join(self, target: str, x: Code, shape: Shape, n: int, into: bool = False) -> list[str]:
         """`x` joined along one axis."""
@@ -308,7 +310,11 @@ class ShareMax(OfLargest):
             lines.append(f"{out}.fill(0)")
         if self.disjoint:
             target = self._target(bits, x)
-            return [*lines, f"{bits} = {out}.view({integer})", *self.loops(f"np.multiply({share}, {part}, out={target})")]
+            return [
+                *lines,
+                f"{bits} = {out}.view({integer})",
+                *self.loops(f"np.multiply({share}, {part}, out={target})"),
+            ]
         return [*lines, *self.loops(f"{self._target(out, x)} += ({share} * {part}).view({code.dtype(dtype)})")]
 
     def transpose(self, ct: Tensor, *xs: Tensor) -> Tensor:
@@ -387,7 +393,9 @@ def avg_pool2d(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0) -
 def _max_pool(name: str, count: int, x: Any, kernel_size: Any, stride: Any, padding: Any) -> Tensor:
     x = strong(x)
     if is_complex(x.dtype):
-        raise located_error(DTypeError, name, [x], "of complex numbers none is the largest. Take real(x) or abs(x) first")
+        raise located_error(
+            DTypeError, name, [x], "of complex numbers none is the largest. Take real(x) or abs(x) first"
+        )
     axis, size, steps, around = _geometry(name, count, x, kernel_size, stride, padding)
     if any(around):
         least: Any = -np.inf if is_inexact(x.dtype) else False if x.dtype.kind == "b" else np.iinfo(x.dtype).min
@@ -430,7 +438,9 @@ def _geometry(
     around = one_for_each(padding, count, "padding", name, [x], least=0)
     for a, k, p in zip(axis, size, around, strict=True):
         if 2 * p > k:
-            rule = f"padding={p} is more than half of a window of {k}: some windows would hold nothing else. Take {k // 2}"
+            rule = (
+                f"padding={p} is more than half of a window of {k}: some windows would hold nothing else. Take {k // 2}"
+            )
             raise located_error(ShapeError, name, [x], rule)
         n = x.shape[a]
         if isinstance(n, int) and n + 2 * p < k:
@@ -439,7 +449,9 @@ def _geometry(
     return axis, size, steps, around
 
 
-def one_for_each(given: Any, count: int, what: str, tried: str, xs: Sequence[Tensor], least: int = 1) -> tuple[int, ...]:
+def one_for_each(
+    given: Any, count: int, what: str, tried: str, xs: Sequence[Tensor], least: int = 1
+) -> tuple[int, ...]:
     """An int for each of `count` axes, from one for all or from as many as there are."""
     values = tuple(given) if isinstance(given, tuple | list) else (given,) * count
     if len(values) != count:

@@ -83,7 +83,13 @@ class OverAxes(Primitive):
             return [f"{self.ufunc}.reduceat({x}.ravel(), np.arange(0, {x}.size, {rows}), out={flat})"]
         options = self.options(x)
         axis = options.pop("axis")
-        return [str(code.call(f"{self.ufunc}.reduce", x, axis=Code("None") if axis is None else axis, **options, out=Code(out)))]
+        return [
+            str(
+                code.call(
+                    f"{self.ufunc}.reduce", x, axis=Code("None") if axis is None else axis, **options, out=Code(out)
+                )
+            )
+        ]
 
     def fast(self, *xs: Code) -> Code | None:
         (x,) = xs

@@ -77,7 +77,7 @@ class Unslice(Linear):
         cut = [(axis, item) for axis, item in enumerate(self.items) if item != FULL]
         if len(cut) != 1 or not isinstance(cut[0][1], tuple) or cut[0][1][2] != 1:
             return [f"{out}.fill(0)"]
-        ((axis, (start, stop, _)),) = cut
+        ((axis, (start, stop, _)),) = cut  # type: ignore[misc]
         rest = [slice(None, start)] * (start is not None) + [slice(stop, None)] * (stop is not None)
         return [f"{assigned(out, [slice(None)] * axis + [part])} = 0" for part in rest]
 

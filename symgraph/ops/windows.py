@@ -194,7 +194,7 @@ class Fold(Linear):
         return [f"for {j} in range({whole}):", f"    {target} {'=' if disjoint else '+='} {part}"]
 
     def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
-        return make(Columns(self.axis, int(x.shape[self.axis]), self.stride, self.dilation), ct)  # type: ignore[arg-type]
+        return make(Columns(self.axis, int(x.shape[self.axis]), self.stride, self.dilation), ct)
 
     def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
         return make(replace(self, axis=self.axis + 1), F.moveaxis(x, axes[0], 0)), 0

@@ -90,7 +90,11 @@ def _negated_number(c: Tensor, x: Tensor) -> Tensor | None:
 
 def _plus_negative(node: Tensor, x: Tensor, c: Tensor, y: Tensor) -> Tensor | None:
     """x + (-3) * y = x - 3 * y, unless x begins with a sign too."""
-    return x - _without_sign(c, y) if _is_negative(c) and not _begins_with_sign(x) and _unshared_product(node, c, y) else None
+    return (
+        x - _without_sign(c, y)
+        if _is_negative(c) and not _begins_with_sign(x) and _unshared_product(node, c, y)
+        else None
+    )
 
 
 def _minus_negative(node: Tensor, x: Tensor, c: Tensor, y: Tensor) -> Tensor | None:
@@ -112,7 +116,9 @@ def _begins_with_sign(x: Tensor) -> bool:
 
 def _unshared_product(node: Tensor, c: Tensor, y: Tensor) -> bool:
     """Whether the product c * y among the operands has no other user."""
-    return all([used_once(p) for p in node.inputs if any([f is c for f in p.inputs]) and any([f is y for f in p.inputs])])
+    return all(
+        [used_once(p) for p in node.inputs if any([f is c for f in p.inputs]) and any([f is y for f in p.inputs])]
+    )
 
 
 def _negated_difference(node: Tensor) -> Tensor | None:
@@ -137,7 +143,7 @@ def _joined_exponentials(node: Tensor) -> Tensor | None:
     a, b = node.inputs
     if a.op is not exp or b.op is not exp or a is b or not (used_once(a) and used_once(b)):
         return None
-    return exp(a.inputs[0] + b.inputs[0])
+    return exp(a.inputs[0] + b.inputs[0])  # type: ignore[operator]
 
 
 def _divided_by_exponential(node: Tensor) -> Tensor | None:
@@ -145,7 +151,7 @@ def _divided_by_exponential(node: Tensor) -> Tensor | None:
     x, e = node.inputs
     if e.op is not exp or not used_once(e) or is_complex(node.dtype):
         return None
-    inverse = exp(-e.inputs[0])
+    inverse = exp(-e.inputs[0])  # type: ignore[operator]
     return same_as(node, inverse) if is_number(x) and x.op.number == 1 else x * inverse  # type: ignore[attr-defined]
 
 

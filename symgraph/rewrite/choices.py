@@ -132,7 +132,7 @@ def _not(node: Tensor) -> Tensor | None:
         return inner.inputs[0] if node.op is ops["invert"] and inner.op is ops["invert"] else None
     if inner.op in NOT and _is_bool(inner.inputs[0]):
         return inner.inputs[0]
-    opposite = OPPOSITE.get(inner.op)
+    opposite = OPPOSITE.get(inner.op)  # type: ignore[call-overload]
     if opposite is None or not used_once(inner):
         return None
     if inner.op in (EQUAL, NOT_EQUAL) or inner.inputs[0].dtype.kind in "biu":

@@ -167,6 +167,8 @@ class _Walk:
             else:
                 same = new.dtype == node.dtype and same_shape(new.shape, node.shape)
             if same:
+                if facts.current.values is not None:
+                    facts.current.values.carry(node, new)
                 self.again = self.again or r.moderate
                 if self.fired is not None:
                     self.fired.append((r, node, new))

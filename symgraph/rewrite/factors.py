@@ -71,9 +71,7 @@ class Monomial:
 
 def _splits(node: Tensor) -> bool:
     op = node.op
-    return (
-        op is multiply or op is divide or op is negative or op is reciprocal
-    ) and node not in facts.current.frozen
+    return (op is multiply or op is divide or op is negative or op is reciprocal) and node not in facts.current.frozen
 
 
 def monomial(root: Tensor, opened: Set[Tensor] = frozenset()) -> Monomial | None:
@@ -193,7 +191,7 @@ def collect_factors(node: Tensor) -> Tensor | None:
     opened: set[Tensor] = set()
     while True:
         m = monomial(node, opened)
-        if m is None or len(m.powers) + m.numbers < 2:
+        if m is None or m.met + m.numbers < 2:
             return None
         bases = set(m.powers)
         halved = halve(m.powers)

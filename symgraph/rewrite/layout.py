@@ -19,12 +19,16 @@ from ..ops.shape import Transpose
 from .canonical import ELEMENTWISE
 from .pattern import RuleSet, node_rules
 
+SCALING = (F.multiply, F.divide, F.negative)
+
 
 def _outwards(node: Tensor) -> Tensor | None:
     """f(x.transpose(p), b) = f(x, b').transpose(p)."""
     order = _order(node)
     if order is None or isinstance(node.aval, tuple):
         return None
+    if node.op in SCALING and sum(x.ndim > 0 for x in node.inputs) == 1:
+        return None  # a factor moves outwards itself
     back = tuple(sorted(range(node.ndim), key=order.__getitem__))
     bare = []
     for x in node.inputs:

@@ -66,9 +66,9 @@ def _factor_out_of_contraction(node: Tensor) -> Tensor | None:
     """(s * x) @ y = s * (x @ y), where the result is not larger than x."""
     if not is_inexact(node.dtype):
         return None
-    for i, product in enumerate(node.inputs):
-        split = _split(product) if used_once(product) and sum([x is product for x in node.inputs]) == 1 else None
-        if split is None or not same_shape(split[1].shape, product.shape) or bulk(node.shape) > bulk(product.shape):
+    for i, factor in enumerate(node.inputs):
+        split = _split(factor) if used_once(factor) and sum([x is factor for x in node.inputs]) == 1 else None
+        if split is None or not same_shape(split[1].shape, factor.shape) or bulk(node.shape) > bulk(factor.shape):
             continue
         return _scaled(split, make(node.op, *node.inputs[:i], split[1], *node.inputs[i + 1 :]))
     return None
@@ -196,8 +196,8 @@ def _sum_of_scatter(node: Tensor) -> Tensor | None:
             continue
         counted = index.inputs[0] if isinstance(index.op, Reshape) else index
         counts = (
-            counted.op.name == "arange" and counted.ndim == 1 and same(counted.op.start, 0) and counted.op.step == 1
-        )  # type: ignore[attr-defined]
+            counted.op.name == "arange" and counted.ndim == 1 and same(counted.op.start, 0) and counted.op.step == 1  # type: ignore[attr-defined]
+        )
         along = [i for i, n in enumerate(index.shape) if not same(n, 1)]
         if not counts or along != [a] or not same(counted.shape[0], placed.shape[a]):
             return None

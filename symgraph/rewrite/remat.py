@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from .. import dims
 from ..core import Item, Tensor, rebuild, toposort
 from ..errors import CompileError, ShapeError
@@ -31,6 +33,9 @@ MOST_ROUNDS = 1000
 LONGEST = 64
 """A value whose twin would need more steps than this is kept."""
 
+AT_ONCE = 32
+"""So many steps that need too much memory are looked at before the graph is built anew."""
+
 
 def peak(outputs: Iterable[Tensor], sizes: Mapping[Any, int] | None = None, order: Order = toposort) -> int:
     """The most bytes in use at one step, inputs and parameters aside, when steps run in `order` one by one.
@@ -42,7 +47,39 @@ def peak(outputs: Iterable[Tensor], sizes: Mapping[Any, int] | None = None, orde
     >>> peak([exp(exp(exp(x)))], {"n": 10})
     80
     """
-    return _Timeline(list(outputs), sizes or {}, order).peak
+    return _Timeline(list(outputs), _Measure(sizes or {}), order).peak
+
+
+class _Measure:
+    """Bytes and work in numbers, at given sizes; asked for the same types and steps again and again."""
+
+    def __init__(self, sizes: Mapping[Any, int]) -> None:
+        self.sizes = sizes
+        self._bytes: dict[Any, int] = {}
+        self._work: dict[Any, int] = {}
+
+    def bytes(self, node: Tensor) -> int:
+        """The bytes of a value."""
+        if node.aval not in self._bytes:
+            self._bytes[node.aval] = self._number(nbytes(node.aval))
+        return self._bytes[node.aval]
+
+    def work(self, node: Tensor) -> int:
+        """Operations and bytes moved to compute a value, taken to last equally long."""
+        key = node.op, *[x.aval for x in node.inputs]
+        if key not in self._work:
+            self._work[key] = self._number(flops_of(node)) + self._number(bytes_of(node))
+        return self._work[key]
+
+    def _number(self, count: Any) -> int:
+        try:
+            return dims.evaluate(count, self.sizes)
+        except ShapeError:
+            missing = ", ".join(v.name for v in dims.variables(dims.substitute(count, self.sizes)))
+            raise CompileError(
+                f"how much memory is needed depends on {missing}; give the sizes to plan for, "
+                f"as in sizes={{{missing!r}: 64}}"
+            ) from None
 
 
 # Time ----------------------------------------------------------------------------------------------------------------
@@ -51,10 +88,10 @@ def peak(outputs: Iterable[Tensor], sizes: Mapping[Any, int] | None = None, orde
 class _Timeline:
     """Which values are in memory at which step."""
 
-    def __init__(self, outputs: Sequence[Tensor], sizes: Mapping[Any, int], order: Order) -> None:
+    def __init__(self, outputs: Sequence[Tensor], measure: _Measure, order: Order) -> None:
         self.outputs = list(outputs)
         self.order = list(order(outputs))
-        self.sizes = sizes
+        self.measure = measure
         self.at = {node: i for i, node in enumerate(self.order)}
         self.owners = _owners(self.order)
         self.reads: dict[Tensor, list[int]] = {node: [] for node in self.order if is_step(node)}
@@ -66,12 +103,9 @@ class _Timeline:
         for y in outputs:
             for owner in self.owners[y]:
                 self.reads[owner].append(len(self.order))
-        self.bytes = {node: self._bytes(node) for node in self.reads}
+        self.bytes = {node: measure.bytes(node) for node in self.reads}
         self.in_use = self._usage()
         self.peak = max(self.in_use, default=0)
-
-    def _bytes(self, node: Tensor) -> int:
-        return number(nbytes(node.aval), self.sizes)
 
     def last(self, node: Tensor) -> int:
         """The last step that reads a value."""
@@ -121,17 +155,6 @@ def _owners(order: Sequence[Tensor]) -> dict[Tensor, tuple[Tensor, ...]]:
     return owners
 
 
-def number(count: Any, sizes: Mapping[Any, int]) -> int:
-    """A count of bytes or operations at these sizes."""
-    try:
-        return dims.evaluate(count, sizes)
-    except ShapeError:
-        missing = ", ".join(v.name for v in dims.variables(dims.substitute(count, sizes)))
-        raise CompileError(
-            f"how much memory is needed depends on {missing}; give the sizes to plan for, as in sizes={{{missing!r}: 64}}"
-        ) from None
-
-
 # Recomputing ---------------------------------------------------------------------------------------------------------
 
 
@@ -144,8 +167,7 @@ def within(
     """
     if isinstance(memory, bool) or not isinstance(memory, int) or memory < 0:
         raise CompileError(f"memory={memory!r}: a budget is a number of bytes")
-    sizes = sizes or {}
-    line = _Timeline(outputs, sizes, order)
+    line = _Timeline(outputs, _Measure(sizes or {}), order)
     mapping = {node: node for node in line.order}
     for _ in range(MOST_ROUNDS):
         if line.peak <= memory:
@@ -163,35 +185,55 @@ def within(
 
 def _lowered(line: _Timeline, memory: int, order: Order) -> tuple[_Timeline, dict[Tensor, Tensor]] | None:
     """A timeline with a lower peak: by dropping as many values as the budget asks for, or fewer where that does not help."""
-    at = max(range(len(line.in_use)), key=line.in_use.__getitem__)
-    drops = _candidates(line, at)
-    freed, count = 0, 0
-    while count < len(drops) and freed < line.peak - memory:
-        freed += line.bytes[drops[count].value]
-        count += 1
-    tries = [drops[:count]]
-    while count > 1:
-        count //= 2
-        tries.append(drops[:count])
-    tries += [[drop] for drop in drops[1:16]]
+    drops, first = _drops(line, memory)
+    tries = [drops[: len(drops) >> k] for k in range(len(drops).bit_length())]
+    tries += [[drop] for drop in first[:16]]
     for chosen in tries:
-        if chosen:
-            outputs, mapping = _repeated(line, chosen)
-            new = _Timeline(outputs, line.sizes, order)
-            if new.peak < line.peak:
-                return new, mapping
+        outputs, mapping = _repeated(line, chosen)
+        new = _Timeline(outputs, line.measure, order)
+        if new.peak < line.peak:
+            return new, mapping
     return None
 
 
 @dataclass(frozen=True)
 class _Drop:
-    """A value to drop after the step `since`, what has to be repeated for its readers from step `until` on, and at what price."""
+    """A value to drop, the steps that compute it again for its readers from `until` on, and the price of a byte."""
 
     value: Tensor
     steps: tuple[Tensor, ...]
+    reads: frozenset[Tensor]
+    """The values in memory that the steps read."""
     since: int
     until: int
     price: float
+
+
+def _drops(line: _Timeline, memory: int) -> tuple[list[_Drop], list[_Drop]]:
+    """Values to drop, no one of them needed to compute another again; and all that could be dropped at the peak."""
+    usage = np.array(line.in_use)
+    chosen: dict[Tensor, _Drop] = {}
+    needed: set[Tensor] = set()
+    first: list[_Drop] | None = None
+    for _ in range(AT_ONCE):
+        at = int(usage.argmax())
+        excess = usage[at] - memory
+        found = _candidates(line, at)
+        first = found if first is None else first
+        before = len(chosen)
+        for drop in found:
+            if excess <= 0:
+                break
+            if drop.value in chosen or drop.value in needed or not drop.reads.isdisjoint(chosen):
+                continue
+            chosen[drop.value] = drop
+            needed |= drop.reads
+            begin = max([i for i in line.reads[drop.value] if i < at], default=line.at[drop.value])
+            usage[begin + 1 : drop.until] -= line.bytes[drop.value]
+            excess -= line.bytes[drop.value]
+        if len(chosen) == before:
+            break
+    return list(chosen.values()), first or []
 
 
 def _candidates(line: _Timeline, at: int) -> list[_Drop]:
@@ -199,24 +241,24 @@ def _candidates(line: _Timeline, at: int) -> list[_Drop]:
     found = []
     returned = {o for y in line.outputs for o in line.owners[y]}
     for node, reads in line.reads.items():
-        begin = line.at[node]
-        if begin >= at or line.last(node) <= at or not line.bytes[node]:
+        if line.at[node] >= at or line.last(node) <= at or not line.bytes[node] or node in returned or at in reads:
             continue
-        if node in returned or node.op.name == "draw" or isinstance(node.aval, tuple) or not node.leafy or at in reads:
+        if node.op.name == "draw" or isinstance(node.aval, tuple) or not node.leafy:
             continue
-        until = next(i for i in reads if i > at)
-        steps = _steps(line, node, at, until)
+        steps = _steps(line, node, at)
         if steps is None:
             continue
-        work = sum(number(flops_of(n), line.sizes) + number(bytes_of(n), line.sizes) for n in steps)
-        held = sum(line.bytes[o] for o in _extended(line, steps, at))
-        gain = line.bytes[node] - held
+        inside = set(steps)
+        read = frozenset(o for n in steps for x in n.inputs if x not in inside for o in line.owners[x])
+        gain = line.bytes[node] - sum(line.bytes[o] for o in read if line.last(o) == at)
         if gain > 0:
-            found.append(_Drop(node, steps, at, until, work / gain))
+            until = next(i for i in reads if i > at)
+            price = sum(line.measure.work(n) for n in steps) / gain
+            found.append(_Drop(node, steps, read, at, until, price))
     return sorted(found, key=lambda d: d.price)
 
 
-def _steps(line: _Timeline, value: Tensor, at: int, until: int) -> tuple[Tensor, ...] | None:
+def _steps(line: _Timeline, value: Tensor, at: int) -> tuple[Tensor, ...] | None:
     """What has to be computed for `value` again from what is in memory at step `at`; None where that is too much."""
     order: list[Tensor] = []
     done: set[Tensor] = set()
@@ -241,13 +283,6 @@ def _steps(line: _Timeline, value: Tensor, at: int, until: int) -> tuple[Tensor,
 def _there(line: _Timeline, node: Tensor, at: int) -> bool:
     """Whether the value is in memory at step `at` in any case: a leaf, a constant, or read later."""
     return not node.inputs or not node.leafy or all(line.at[o] <= at <= line.last(o) for o in line.owners[node])
-
-
-def _extended(line: _Timeline, steps: Sequence[Tensor], at: int) -> set[Tensor]:
-    """The values that stay in memory for these steps and would not be needed after step `at`."""
-    inside = set(steps)
-    owners = {o for n in steps for x in n.inputs if x not in inside for o in line.owners[x]}
-    return {o for o in owners if line.last(o) == at}
 
 
 def _repeated(line: _Timeline, drops: Sequence[_Drop]) -> tuple[list[Tensor], dict[Tensor, Tensor]]:

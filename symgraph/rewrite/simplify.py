@@ -13,7 +13,13 @@ from .pattern import RuleSet
 from .terms import TERMS
 
 SIMPLIFY = (
-    CANONICALIZE + RuleSet(*IDENTITY, values=Values.of) + CHOICES + ARITHMETIC + MOVEMENT + LINEAR + RuleSet(*FACTORS, *TERMS)
+    CANONICALIZE
+    + RuleSet(*IDENTITY, values=Values.of)
+    + CHOICES
+    + ARITHMETIC
+    + MOVEMENT
+    + LINEAR
+    + RuleSet(*FACTORS, *TERMS)
 )
 
 __all__ = ["CANONICALIZE", "SIMPLIFY"]

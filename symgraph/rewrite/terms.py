@@ -135,7 +135,9 @@ def _factored(terms: list[Term], like: Tensor) -> Tensor | None:
             users.setdefault(abs(m.coefficient), []).append(i)
         for x, n in m.powers.items():
             users.setdefault((x, n > 0), []).append(i)
-    shared = [(0.0 if not isinstance(key, tuple) else bulk(key[0].shape), at) for key, at in users.items() if len(at) > 1]
+    shared = [
+        (0.0 if not isinstance(key, tuple) else bulk(key[0].shape), at) for key, at in users.items() if len(at) > 1
+    ]
     if not shared:
         return None
     best: Tensor | None = None

@@ -47,7 +47,7 @@ def _folded(y: Any, axis: int, length: int, stride: int = 1, dilation: int = 1) 
     for j in range(y.shape[axis]):
         for i in range(y.shape[axis + 1]):
             key = [slice(None)] * axis
-            x[(*key, i * stride + j * dilation)] += y[(*key, j, i)]
+            x[(*key, i * stride + j * dilation)] += y[(*key, j, i)]  # type: ignore[arg-type]
     return x
 
 
@@ -98,7 +98,7 @@ def _pooled(join: Callable[..., Any], size: tuple[int, ...], stride: tuple[int, 
         n = len(size)
         every = view(x, size, axis=tuple(range(-n, 0)))
         steps = tuple(slice(None, None, s) for s in stride)
-        return join(every[(..., *steps, *[slice(None)] * n)], axis=tuple(range(-n, 0)))
+        return join(every[(..., *steps, *[slice(None)] * n)], axis=tuple(range(-n, 0)))  # type: ignore[arg-type]
 
     return reference
 
@@ -154,7 +154,7 @@ _U, _T, _W = _of(4, 3, 2), _of(6, 2, 2), _of(3, 2, 3)
 CORRELATIONS = [
     *[
         Record(f"correlate {fields}", lambda t, w, op=Correlate(*fields): make(op, t, w), samples, covers=("correlate",),
-               reference=lambda t, w, fields=fields: _correlate(t, w, *fields), symbolic=symbolic, sizes=sizes)
+               reference=lambda t, w, fields=fields: _correlate(t, w, *fields), symbolic=symbolic, sizes=sizes)  # type: ignore[arg-type]
         for fields, samples, symbolic, sizes in [
             ((), [(_T, _W), (_complex(3, 2, 2), _complex(3, 2, 3)), (_of(2, 5, 2, 3), _of(2, 2, 2, 1))], [(6, 2, "n"), (3, 2, 3)],
              ({"n": 3}, {"n": 1}, {"n": 0})),

@@ -1,5 +1,6 @@
 """What an op writes into an existing array is what its expression gives: over garbage, over an operand, in blocks of rows."""
 
+import functools
 import warnings
 
 import numpy as np
@@ -15,10 +16,10 @@ from symgraph.ops import code
 from symgraph.ops.base import Elementwise, Multilinear, Primitive
 from symgraph.ops.code import Code
 from symgraph.ops.elementwise import Where
-from symgraph.ops.gather import Gather, Pick, ScatterAdd, ScatterSet
+from symgraph.ops.gather import Gather, ScatterAdd, ScatterSet
 from symgraph.ops.late import F
-from symgraph.ops.reduce import AllOf, AnyOf, Max, Min, Norm, Prod, Sum
-from symgraph.ops.slices import SliceSet, Unslice
+from symgraph.ops.reduce import Norm, Prod
+from symgraph.ops.slices import SliceSet
 from symgraph.pytree import flatten
 from symgraph.testing.ops import _converted
 from symgraph.testing.records import RECORDS
@@ -47,8 +48,13 @@ def run(lines, scope):
         scope["scipy"] = scipy
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        exec(text, scope)
+        exec(compiled(text), scope)
     return scope
+
+
+@functools.lru_cache(maxsize=20_000)
+def compiled(text):
+    return compile(text, "<into>", "exec")
 
 
 def garbage(shape, dtype):
@@ -58,8 +64,16 @@ def garbage(shape, dtype):
 def same(found, expected, rounds, what):
     assert found.shape == expected.shape and found.dtype == expected.dtype, what
     if rounds and found.dtype.kind in "fc":
-        rtol = 1e-12 if found.dtype.itemsize >= 8 and found.dtype != np.complex64 else 1e-2 if found.itemsize == 2 else 1e-5
-        np.testing.assert_allclose(found, expected, rtol, rtol * np.abs(expected[np.isfinite(expected)]).max(initial=1), err_msg=what)
+        rtol = (
+            1e-12
+            if found.dtype.itemsize >= 8 and found.dtype != np.complex64
+            else 1e-2
+            if found.itemsize == 2
+            else 1e-5
+        )
+        np.testing.assert_allclose(
+            found, expected, rtol, rtol * np.abs(expected[np.isfinite(expected)]).max(initial=1), err_msg=what
+        )
         return
     if found.dtype.kind == "c":
         same(found.real.copy(), expected.real.copy(), rounds, what)
@@ -105,7 +119,9 @@ def check_node(node, op, values, aval):
         for arrays in layouts([np.asarray(v) for v in values]):
             given = {f"x{i}": v for i, v in enumerate(arrays)}
             before = {n: v.copy() for n, v in given.items()}
-            expected = np.array(run(plain, dict(given))["y"]).astype(aval.dtype)  # two Python numbers are of their own type
+            expected = np.array(run(plain, dict(given))["y"]).astype(
+                aval.dtype
+            )  # two Python numbers are of their own type
             what = f"{node.op!r} of {[(str(x), str(x.aval)) for x in xs]}:\n"
             quick = op.fast(*xs)
             if quick is not None:
@@ -217,7 +233,9 @@ A = np.array
 def test_choosing_by_a_mask(char, shapes):
     c = A([[True, False, True], [False, False, True]])
     special = A([0.0, -0.0, INF, -INF, NAN, 1.5, -2.0, 3.0])
-    special = np.where(np.isfinite(special), np.abs(special), 7).astype(char) if char in "?bHil" else special.astype(char)
+    special = (
+        np.where(np.isfinite(special), np.abs(special), 7).astype(char) if char in "?bHil" else special.astype(char)
+    )
     numbers = [constant(special[i]) for i in (0, 1, 2, 5, 6)]
     for shift in range(4):
         a, b = (np.resize(np.roll(special, k), shape) for k, shape in zip((shift, 2 * shift + 1), shapes, strict=True))
@@ -234,7 +252,11 @@ def test_choosing_by_a_mask(char, shapes):
 
 def test_choosing_where_an_operand_is_cast_on_the_way():
     c, a, b = A([True, False, True]), A([1.5, INF, NAN]), A([4, 5, 6], dtype="i")
-    names = [Code("c", aval=ShapedArray((3,), c.dtype)), Code("a", aval=ShapedArray((3,), a.dtype)), Code("b", aval=ShapedArray((3,), b.dtype))]
+    names = [
+        Code("c", aval=ShapedArray((3,), c.dtype)),
+        Code("a", aval=ShapedArray((3,), a.dtype)),
+        Code("b", aval=ShapedArray((3,), b.dtype)),
+    ]
     where = sg.where(symbol("c", 3, bool), symbol("a", 3), symbol("b", 3)).op
     for xs in (names, [names[0], names[2], names[1]]):
         expected = np.where(c, *[{"a": a, "b": b}[str(x)] for x in xs[1:]])
@@ -250,7 +272,11 @@ def test_nothing_is_copied_onto_itself():
 
 def test_a_slice_is_assigned_as_it_stands():
     assert code.whole("t[i:j]") == "t[i:j]"
-    assert code.whole("t") == "t[...]" and code.whole("t[0]") == "t[0][...]" and code.whole("t[i:n[0]]") == "t[i:n[0]][...]"
+    assert (
+        code.whole("t") == "t[...]"
+        and code.whole("t[0]") == "t[0][...]"
+        and code.whole("t[i:n[0]]") == "t[i:n[0]][...]"
+    )
 
 
 @pytest.mark.parametrize("name", ["maximum", "minimum", "fmax", "fmin"])

@@ -77,7 +77,13 @@ INSTANCES = {
 }  # fmt: skip
 # fmt: on
 
-CANCELS = {"sigmoid and its complement", "nothing at all", "log(x / y)", "x - some(logsumexp)(x)", "log(some(sum)(exp(x)))"}
+CANCELS = {
+    "sigmoid and its complement",
+    "nothing at all",
+    "log(x / y)",
+    "x - some(logsumexp)(x)",
+    "log(some(sum)(exp(x)))",
+}
 """Rules whose replacement is a difference that may cancel: its error is measured against its terms."""
 ROWS = {"exp(x) / some(sum)(exp(x))", "x - some(logsumexp)(x)"}
 """Rules whose replacement is nan all along a row that holds an infinite element."""
