@@ -20,10 +20,10 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ ONE_THREAD = {
 
 def main() -> None:
     options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # through the blocks that end the programs
     if options.list:
         for workload in WORKLOADS.values():
             print(f"{workload.name:14} {workload.title}  [{', '.join(workload.peers())}]")
@@ -94,38 +95,55 @@ def measure(workload: Workload, threads: str, options: argparse.Namespace) -> di
     peers: dict[str, dict[str, Any]] = {}
     running: dict[str, Program] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for peer in workload.peers():
-            if peer not in ("symgraph", "numpy") and peer not in options.peers:
-                continue
-            if importlib.util.find_spec(PEERS[peer]) is None:
-                peers[peer] = {"error": "not installed"}
-                continue
-            program = Program(workload.name, peer, threads, folder, options)
-            peers[peer] = built = program.ask(do="build")
-            if "error" not in built:
-                running[peer] = program
-        for peer, reason in workload.without.items():
-            peers[peer] = {"error": reason}
-        for peer in list(running):
-            difference = disagreement(folder, peer, workload.tolerance)
-            if difference:
-                peers[peer]["error"] = difference
-                running.pop(peer).stop()
-        for _ in range(options.rounds):
-            for peer in list(running):
-                answer = running[peer].ask(do="time", seconds=options.seconds)
-                if "error" in answer:
-                    peers[peer]["error"] = answer["error"]
-                    running.pop(peer)
-                    continue
-                peers[peer].setdefault("rounds", []).append(answer["samples"])
-                peers[peer]["memory"] = answer["memory"]
-                if not answer["finite"]:
-                    peers[peer]["error"] = "gave nan or inf"
-        for program in running.values():
-            program.stop()
+        try:
+            build(workload, threads, folder, options, peers, running)
+            for _ in range(options.rounds):
+                for peer in list(running):
+                    take_turn(peers[peer], running, peer, options.seconds)
+        finally:
+            for program in running.values():
+                program.stop()
+    for peer, reason in workload.without.items():
+        peers[peer] = {"error": reason}
     print(report.line(workload.title, threads, peers), flush=True)
     return {"name": workload.name, "title": workload.title, "threads": threads, "peers": peers}
+
+
+def build(
+    workload: Workload,
+    threads: str,
+    folder: str,
+    options: argparse.Namespace,
+    peers: dict[str, dict[str, Any]],
+    running: dict[str, Program],
+) -> None:
+    """Starts the programs of a workload, and keeps those that agree with NumPy by hand."""
+    for peer in workload.peers():
+        if peer not in ("symgraph", "numpy") and peer not in options.peers:
+            continue
+        if importlib.util.find_spec(PEERS[peer]) is None:
+            peers[peer] = {"error": "not installed"}
+            continue
+        running[peer] = Program(workload.name, peer, threads, folder, options)
+        peers[peer] = running[peer].ask(do="build")
+        if "error" in peers[peer]:
+            del running[peer]
+    for peer in list(running):
+        difference = disagreement(folder, peer, workload.tolerance) if "numpy" in running else ""
+        if difference:
+            peers[peer]["error"] = difference
+            running.pop(peer).stop()
+
+
+def take_turn(figures: dict[str, Any], running: dict[str, Program], peer: str, seconds: float) -> None:
+    """Adds the samples of one turn to a peer's figures."""
+    answer = running[peer].ask(do="time", seconds=seconds)
+    if "error" in answer or not answer["finite"]:
+        figures["error"] = answer.get("error", "gave nan or inf")
+        running.pop(peer).stop()
+        return
+    figures.setdefault("rounds", []).append(answer["samples"])
+    figures["memory"] = answer["memory"]
 
 
 def disagreement(folder: str, peer: str, tolerance: float) -> str:
@@ -192,7 +210,6 @@ class Program:
         with contextlib.suppress(OSError):
             self.process.kill()
         self.process.wait()
-        time.sleep(0.05)
         self.log.close()
         shutil.rmtree(self.home, ignore_errors=True)
 

@@ -139,7 +139,7 @@ def profile(
     sizes = _sizes(f, args, by_name)
     work = _work(f, statements, lines, seconds, sizes)
     rows = _rows(f, statements, seconds, calls, work)
-    return Profile(f.name, tuple(rows), sum(seconds), len(runs), peak, _workspace(f, sizes))
+    return Profile(f.name, tuple(rows), sum(seconds), len(runs), peak, _workspace(twin))
 
 
 # Running -------------------------------------------------------------------------------------------------------------
@@ -271,12 +271,12 @@ def _number(count: Any, sizes: Mapping[Any, int]) -> int:
         return 0
 
 
-def _workspace(f: Any, sizes: Mapping[Any, int]) -> int | None:
-    """The bytes of the workspace, where the style of the source has one."""
-    peak = getattr(getattr(f, "details", None), "peak", None)
-    if peak is None:
-        return None
-    return int(peak(sizes)) if callable(peak) else dims.evaluate(peak, sizes)
+def _workspace(f: Any) -> int | None:
+    """The bytes of the workspace that `f`, called with one choice of sizes, has made, where its source has one."""
+    for value in f._function.__globals__.values():
+        if type(value).__name__ == "Workspaces":
+            return max((w.nbytes for kept in value.free.values() for w in kept), default=0)
+    return None
 
 
 # The table -----------------------------------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from .core import Symbol, Tensor, make, rebuild
-from .ops.checkpoint import Barrier, Checkpoint
+from .core import Tensor, rebuild
+from .ops.checkpoint import Checkpoint, waiting
 from .ops.work import is_step
 
 
@@ -77,14 +77,3 @@ class Twins:
                     order.append(node)
             stack.pop()
         return order
-
-
-def waiting(inputs: Sequence[Tensor], after: Tensor) -> list[Tensor]:
-    """The operands of a twin that reads only kept values: one of them, a parameter last, waits for `after`."""
-    candidates = [i for i, x in enumerate(inputs) if x.leafy and not isinstance(x.aval, tuple)]
-    chosen = min(candidates, key=lambda i: _patience(inputs[i]))
-    return [make(Barrier(), x, after) if i == chosen else x for i, x in enumerate(inputs)]
-
-
-def _patience(x: Tensor) -> int:
-    return 0 if x.inputs else 1 if isinstance(x.op, Symbol) else 2

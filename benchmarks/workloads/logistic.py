@@ -81,7 +81,9 @@ def by_torch(data: Data) -> Case:
 
 
 def by_torch_compile(data: Data) -> Case:
-    return steps.torch_compile_step(torch_loss, data["weights"], (data["x"], data["y"]), RATE)
+    w, b = data["weights"]
+    weights = [w, b.reshape(1)]  # updates of a 0-d tensor are lost in compiled code
+    return steps.torch_compile_step(torch_loss, weights, (data["x"], data["y"]), RATE)
 
 
 def torch_loss(weights: Any, x: Any, y: Any) -> Any:

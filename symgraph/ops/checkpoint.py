@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..core import ShapedArray, Tensor, make, recording
+from ..core import ShapedArray, Symbol, Tensor, make, recording
 from ..pytree import flatten
 from .base import Linear, as_tensor, strong
 from .code import Code
@@ -121,3 +121,14 @@ def _checkpointed(function: Callable[..., Any]) -> Callable[..., Any]:
         return restore(ends)
 
     return wrapped
+
+
+def waiting(inputs: Sequence[Tensor], after: Tensor) -> list[Tensor]:
+    """The operands of a twin that reads only kept values: one of them, a parameter last, waits for `after`."""
+    candidates = [i for i, x in enumerate(inputs) if x.leafy and not isinstance(x.aval, tuple)]
+    chosen = min(candidates, key=lambda i: _patience(inputs[i]))
+    return [make(Barrier(), x, after) if i == chosen else x for i, x in enumerate(inputs)]
+
+
+def _patience(x: Tensor) -> int:
+    return 0 if x.inputs else 1 if isinstance(x.op, Symbol) else 2

@@ -75,9 +75,10 @@ class Unslice(Linear):
     def _cleared(self, out: str) -> list[str]:
         """Zeros around the place: before and after it, where it is a range of one axis; else everywhere."""
         cut = [(axis, item) for axis, item in enumerate(self.items) if item != FULL]
-        if len(cut) != 1 or not isinstance(cut[0][1], tuple) or cut[0][1][2] != 1:
+        axis, item = cut[0] if len(cut) == 1 else (0, 0)
+        if not isinstance(item, tuple) or item[2] != 1:
             return [f"{out}.fill(0)"]
-        ((axis, (start, stop, _)),) = cut  # type: ignore[misc]
+        start, stop, _ = item
         rest = [slice(None, start)] * (start is not None) + [slice(stop, None)] * (stop is not None)
         return [f"{assigned(out, [slice(None)] * axis + [part])} = 0" for part in rest]
 

@@ -160,6 +160,14 @@ def _complement(node: Tensor) -> Tensor | None:
     first, second = node.inputs
     if first.op is not F.multiply or second.op is not F.multiply:
         return None
+    found = _complement_of(node, first, second)
+    if found is not None:
+        return found
+    opposite = _complement_of(node, second, first)
+    return None if opposite is None else -opposite
+
+
+def _complement_of(node: Tensor, first: Tensor, second: Tensor) -> Tensor | None:
     for y, p in (first.inputs, first.inputs[::-1]):
         for rest, q in (second.inputs, second.inputs[::-1]):
             if p.op is not sigmoid or q.op is not sigmoid or rest.op is not F.subtract:
@@ -195,6 +203,9 @@ ARITHMETIC = RuleSet(
     ),
     rule(F.square(x), lambda x: x * x, tag="exact"),
     rule(x * 0, lambda node: F.zeros_like(node), tag="finite-real"),
+    rule(x * -0.0, lambda node: F.zeros_like(node), tag="finite-real"),
+    rule(-0.0 / x, lambda node: F.zeros_like(node) if is_inexact(node.dtype) else None, tag="finite-real"),
+    rule(x + -0.0, same_as, tag="exact"),
     rule(0 / x, lambda node: F.zeros_like(node) if is_inexact(node.dtype) else None, tag="finite-real"),
     rule(x - x, lambda x: F.zeros_like(x), tag="finite-real"),
     rule(x / x, lambda x: F.ones_like(x) if is_inexact(x.dtype) else None, tag="finite-real"),
@@ -241,7 +252,7 @@ ARITHMETIC = RuleSet(
     rule(log(exp(x)), lambda x: None if is_complex(x.dtype) else x, tag="finite-real"),
     *node_rules(
         "sigmoid and its complement", [F.subtract], _complement, tag="finite-real", needs=[F.multiply],
-        examples=[lambda x, y: y * sigmoid(-x) - (1 - y) * sigmoid(x)],
+        examples=[lambda x, y: y * sigmoid(-x) - (1 - y) * sigmoid(x), lambda x, y: (1 - y) * sigmoid(x) - y * sigmoid(-x)],
     ),
 )  # fmt: skip
 

@@ -65,13 +65,18 @@ def _drop_broadcasts(node: Tensor) -> Tensor | None:
 
 
 def _number_of_one_element(node: Tensor) -> Tensor | None:
-    """A constant array of one element is written as a number where another operand gives the shape."""
-    single = [isinstance(x.op, Constant) and x.op.value.size == 1 and x.ndim > 0 for x in node.inputs]
-    if not any(single) or isinstance(node.aval, tuple):
+    """An array of one element, constant or made of a number, is that number where another operand gives the shape."""
+    xs = [_single(x) for x in node.inputs]
+    if all([x is y for x, y in zip(xs, node.inputs, strict=True)]) or isinstance(node.aval, tuple):
         return None
-    xs = [constant(x.op.value.reshape(())) if s else x for x, s in zip(node.inputs, single, strict=True)]  # type: ignore[attr-defined]
     new = make(node.op, *(xs[::-1] if node.flipped else xs))
     return new if new.ndim == node.ndim else None
+
+
+def _single(x: Tensor) -> Tensor:
+    if isinstance(x.op, Constant) and x.op.value.size == 1 and x.ndim:
+        return constant(x.op.value.reshape(()))
+    return x.inputs[0] if isinstance(x.op, Reshape) and x.inputs[0].ndim == 0 else x
 
 
 def _sum_of_broadcast(node: Tensor) -> Tensor | None:
@@ -149,8 +154,12 @@ CANONICALIZE = RuleSet(
         "number of one element",
         [*ELEMENTWISE, Where],
         _number_of_one_element,
-        needs=[Constant],
-        examples=[lambda X: X * np.array([[2.0]]), lambda X: where(X > 0, X, np.array([[0.0]]))],
+        needs=[Constant, Reshape],
+        examples=[
+            lambda X: X * np.array([[2.0]]),
+            lambda X, x: X - F.reshape(x, (1, 1)),
+            lambda X: where(X > 0, X, np.array([[0.0]])),
+        ],
     ),
     *node_rules("sum over no axis", [Sum], _empty_sum, tag="finite-real"),
     *node_rules("sum of a broadcast", [Sum], _sum_of_broadcast, tag="rounding", needs=[BroadcastTo, Full]),

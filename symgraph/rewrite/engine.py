@@ -95,8 +95,9 @@ class _Walk:
             new = done[node]
             if node in shared:
                 shared.add(new)
-            if values is not None and new is not candidate:
+            if values is not None:
                 values.carry(node, new)
+                values.settled(new)
 
     def fires(self, rules: Sequence[Rule | NodeRule], node: Tensor) -> bool:
         """Whether one of the rules has something to say of `node`."""

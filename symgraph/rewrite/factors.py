@@ -128,6 +128,8 @@ def halve(powers: dict[Tensor, int]) -> bool:
 def product(m: Monomial, dtype: Any) -> Tensor:
     """The monomial as a node, small factors first; of the size that its factors have together."""
     c = m.coefficient if is_complex(dtype) else float(m.coefficient)
+    if c == -1 and m.powers:
+        return -product(Monomial(1.0, m.powers), dtype)
     over = [_raised(x, n) for x, n in m.powers.items() if n > 0]
     under = [_raised(x, -n) for x, n in m.powers.items() if n < 0]
     above: Tensor | None = None

@@ -95,8 +95,15 @@ class Values:
 
     def carry(self, node: Tensor, new: Tensor) -> None:
         """What a node has become has its value."""
-        if node in self.known:
-            self.known.setdefault(new, self.known[node])
+        value = self.known.get(node)
+        if value is not None:
+            self.known.setdefault(new, value)
+
+    def settled(self, node: Tensor) -> None:
+        """Products that no rule changes any more are there for others to be found equal to."""
+        value = self.known.get(node)
+        if value is not None and value.log is not None and node.inputs and node.op in PRODUCTS:
+            self.products.setdefault(product_key(node, value), node)
 
     def find(self, node: Tensor, candidate: Tensor) -> None:
         """Work out the value of `node` from those of its operands; `candidate`, the node on new operands, has the same."""
@@ -223,11 +230,17 @@ def _power(v: Values, x: Value, n: Value) -> Value | None:
 
 
 EXPONENTIALS = frozenset([F.exp])
+PRODUCTS = frozenset([F.multiply, F.divide])
 WORTH_IT = frozenset([F.exp, F.divide, F.reciprocal, F.sqrt])
 RULES: dict[Elementwise, Any] = {
     F.add: _add, F.subtract: _subtract, F.multiply: _multiply, F.divide: _divide, F.negative: _negative,
     F.square: _square, F.reciprocal: _reciprocal, F.sqrt: _sqrt, F.exp: _exp, F.log: _log, F.power: _power,
 }  # fmt: skip
+
+
+def product_key(node: Tensor, value: Value) -> tuple[Any, ...]:
+    """What products have in common that are equal up to their sign."""
+    return min(value.c, P - value.c), value.log, node.dtype, node.ndim
 
 
 # Rewrite rules -------------------------------------------------------------------------------------------------------
@@ -251,15 +264,14 @@ def _same_product(node: Tensor) -> Tensor | None:
     assert values is not None
     if value.log == 0 and value.c == 1:
         return F.ones_like(node)
-    key = min(value.c, P - value.c), value.log, node.dtype, node.ndim
-    first = values.products.setdefault(key, node)
-    if first is node or not same_shape(first.shape, node.shape):
+    first = values.products.get(product_key(node, value))
+    if first is None or first is node or not same_shape(first.shape, node.shape):
         return None
     return first if values.known[first].c == value.c else -first
 
 
 IDENTITY = node_rules(
-    "nothing at all", [F.add, F.subtract], _nothing, tag="finite-real", moderate=True,
+    "nothing at all", [F.add, F.subtract], _nothing, tag="finite-real", moderate=True, first=True,
     examples=[
         lambda x, y: F.exp(x) * F.exp(y) - F.exp(x + y),
         lambda x, y: x * (y + 1) - x - y * x,
@@ -267,7 +279,7 @@ IDENTITY = node_rules(
         lambda x, y: F.exp(F.log(x) + y) - x * F.exp(y),
     ],
 ) + node_rules(
-    "the same product", [F.multiply, F.divide], _same_product, tag="finite-real", moderate=True,
+    "the same product", [F.multiply, F.divide], _same_product, tag="finite-real", moderate=True, first=True,
     examples=[
         lambda x, y: F.exp(x) * F.exp(y) * F.exp(-(x + y)),
         lambda x, y: F.sin(x * y) + F.exp(y * x * F.exp(x)) * (x * F.exp(x + y)) + (y * F.exp(x) * -x) / F.exp(-x - y) * y,

@@ -91,6 +91,7 @@ class Rule:
     reals_only: bool = False
     moderate: bool = False
     examples: tuple[Callable[..., Any], ...] = ()
+    first: bool = False
     wants: tuple[str, ...] = field(init=False, default=())
     needs: frozenset[Any] = field(init=False, default=frozenset())
     """The families and numbers that must be among the operands of a node for the pattern to match it."""
@@ -130,6 +131,8 @@ class NodeRule:
     """The families and numbers that must be among the operands, or `TWIN` where both are one node."""
     moderate: bool = False
     examples: tuple[Callable[..., Any], ...] = ()
+    first: bool = False
+    """Whether it is tried before the rules that are not, in whatever order the set has them."""
 
     @property
     def root(self) -> Any:
@@ -163,13 +166,14 @@ def node_rules(
     needs: Sequence[Any] = (None,),
     moderate: bool = False,
     examples: Sequence[Callable[..., Any]] = (),
+    first: bool = False,
 ) -> list[NodeRule]:
     """One rule for each op class in `kinds` and each operand in `needs` (None for any) that makes it worth trying."""
     made = []
     for kind in kinds:
         for need in needs:
             asked = frozenset() if need is None else frozenset([need])
-            made.append(NodeRule(kind, replacement, tag, name, asked, moderate, tuple(examples)))
+            made.append(NodeRule(kind, replacement, tag, name, asked, moderate, tuple(examples), first))
     return made
 
 
@@ -197,7 +201,7 @@ class RuleSet:
         self.values = values
         """What makes the values of nodes that some rules ask for."""
         self.by_root: dict[Any, list[Rule | NodeRule]] = {}
-        for r in rules:
+        for r in sorted(rules, key=lambda r: not r.first):
             self.by_root.setdefault(r.root, []).append(r)
         self.numbers = frozenset(n for r in rules for n in r.needs if isinstance(n, bool | int | float | complex))
         self.index: dict[tuple[Any, ...], tuple[Rule | NodeRule, ...]] = {}

@@ -21,8 +21,8 @@ from .. import dims
 from ..core import Item, Tensor, rebuild, toposort
 from ..errors import CompileError, ShapeError
 from ..ops.base import Primitive
+from ..ops.checkpoint import waiting
 from ..ops.work import bytes_of, flops_of, is_step, nbytes
-from ..recompute import waiting
 
 Order = Callable[[Sequence[Tensor]], Sequence[Tensor]]
 """The order in which the steps of some outputs run."""
