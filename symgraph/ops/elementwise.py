@@ -238,9 +238,12 @@ class MaskedMultiply(Elementwise):
         if dtype == BOOL:  # in an order that leaves what is in `out` until it is read
             a, b = (b, a) if out == b else (a, b)
             return [f"np.logical_and({mask}, {a}, out={out})", f"np.logical_and({out}, {b}, out={out})"]
+        shape = dims.broadcast_shapes(a.aval.shape, b.aval.shape)
+        if not dims.same_shape(shape, dims.broadcast_shapes(mask.aval.shape, shape)):
+            return bits.keep(out, mask, Code(f"({code.infix('*', a, b)})", aval=ShapedArray(shape, dtype)), dtype)
         return [
             f"np.multiply({a}, {b}, out={out})",
-            *bits.keep(out, mask, Code(out, aval=ShapedArray((1,), dtype)), dtype),
+            *bits.keep(out, mask, Code(out, aval=ShapedArray(shape, dtype)), dtype),
         ]
 
     def evaluate(self, mask: Any, a: Any, b: Any) -> Any:

@@ -1,5 +1,6 @@
 """The scalar path: Python floats and `math` give NumPy's values, also where `math` raises."""
 
+import importlib.util
 import itertools
 import math
 import pickle
@@ -474,3 +475,23 @@ def test_conditions_nested_without_end():
     assert is_scalar(f)
     for value in (-1.0, 0.5, 7.0, 200.0, 1000.0):
         assert close(f(value), interpret([y], {x: value})[0], ulps=1000)
+
+
+def test_an_exported_module_takes_numbers_of_any_kind(tmp_path):
+    x, w = symbol("x"), sg.parameter(2.0, "w")
+    f = sg.function([x], sg.log(x) * w, updates={w: w + 1}, name="step")
+    f.export(tmp_path / "scalar_step.py")
+    spec = importlib.util.spec_from_file_location("scalar_step", tmp_path / "scalar_step.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for value in (2.0, np.float64(2), 2, np.float32(2), np.array(2.0), True):
+        assert module.step(value) == f(value)
+    with np.errstate(all="ignore"):
+        assert module.step(0.0) == f(0.0) == -np.inf
+    with pytest.raises(TypeError, match="x"):
+        module.step("2")
+    with pytest.raises(ValueError, match="x"):
+        module.step(np.ones(2))
+    assert module.w == w.value == 9
+    text = (tmp_path / "scalar_step.py").read_text()
+    assert text.index("import math") < text.index("import os") < text.index("import numpy as np")
