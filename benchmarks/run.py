@@ -195,7 +195,11 @@ class Program:
             line = self.process.stdout.readline()
         except BrokenPipeError:
             line = ""
-        answer = json.loads(line) if line else {"error": f"died: {self.last_words()}"}
+        if line:
+            answer = json.loads(line)
+        else:
+            self.stop(keep_log=True)
+            answer = {"error": f"died with status {self.process.returncode}: {self.last_words()}"}
         if "error" in answer:
             self.stop()
         return answer
@@ -205,11 +209,13 @@ class Program:
         lines = self.log.read().strip().splitlines()
         return lines[-1][:200] if lines else "no message"
 
-    def stop(self) -> None:
-        """Ends the process and forgets what its compilers left."""
+    def stop(self, keep_log: bool = False) -> None:
+        """Ends the process and forgets what its compilers left; its log too, but where it is to be read."""
         with contextlib.suppress(OSError):
             self.process.kill()
         self.process.wait()
+        if keep_log:
+            return
         self.log.close()
         shutil.rmtree(self.home, ignore_errors=True)
 

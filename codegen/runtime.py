@@ -12,7 +12,7 @@ import numpy as np
 
 from symgraph.core import Tensor, format_shape
 from symgraph.dims import Dim, Shape, Variable, evaluate
-from symgraph.dtypes import FLOAT64, DType, is_complex
+from symgraph.dtypes import DType, is_complex
 from symgraph.errors import CompileError, DTypeError, ShapeError
 
 from .program import Check
@@ -70,7 +70,7 @@ def guarded(
     names = [f"a{i}" for i in range(len(arguments))]
     scope: dict[str, Any] = {"ndarray": np.ndarray, "float64": np.float64, "function": function}
     scope["convert"] = lambda i, value: converted(arguments[i], value)
-    scope["number"] = lambda i, value: as_number(arguments[i], value)
+    scope["number"] = lambda i, value: float(converted(arguments[i], value))
     scope["mismatch"] = lambda values: explain_mismatch(arguments, checks, values)
     scope |= {f"d{i}": argument.dtype for i, argument in enumerate(arguments)}
     result = f"function({', '.join(names)})"
@@ -95,7 +95,8 @@ def _types(arguments: Sequence[Argument]) -> Iterator[str]:
     for i, argument in enumerate(arguments):
         if argument.number:
             yield f"if type(a{i}) is not float:"
-            yield f"    a{i} = float(a{i}) if type(a{i}) is float64 else number({i}, a{i})"
+            array = f"type(a{i}) is ndarray and a{i}.dtype is d{i} and not a{i}.ndim"
+            yield f"    a{i} = float(a{i}) if type(a{i}) is float64 or {array} else number({i}, a{i})"
         else:
             yield f"if type(a{i}) is not ndarray or a{i}.dtype is not d{i} or a{i}.ndim != {len(argument.shape)}:"
             yield f"    a{i} = convert({i}, a{i})"
@@ -126,13 +127,6 @@ def _expression(size: Any, dims: dict[Variable, str]) -> str:
     from symgraph.dims import code
 
     return str(size) if isinstance(size, int) else code(size, dims, atomic=True)
-
-
-def as_number(argument: Argument, value: Any) -> float:
-    """`value` as a Python float, where that loses nothing."""
-    if type(value) is np.ndarray and value.dtype is FLOAT64 and value.ndim == 0:
-        return float(value)
-    return float(converted(argument, value))
 
 
 def converted(argument: Argument, value: Any) -> np.ndarray[Any, Any]:

@@ -166,11 +166,13 @@ class _Scalar:
 
     def _written(self, form: Form, xs: list[Tensor], side: Side | None) -> Code:
         """The form of the operands; one that it writes twice, or that makes the line too long, is given a name first."""
-        for i, x in enumerate(xs):
-            if x in self.inlined and form.text.count(f"{{{i}}}") > 1:
-                self._name(x)
+        if "{" in form.text:
+            for i, x in enumerate(xs):
+                if x in self.inlined and form.text.count(f"{{{i}}}") > 1:
+                    self._name(x)
         text = _applied(form, [self.code[x] for x in xs])
-        while len(text) > self._room(side):
+        room = self._room(side)
+        while len(text) > room:
             inlined = [x for x in xs if x in self.inlined]
             if not inlined:
                 break
@@ -212,6 +214,8 @@ class _Scalar:
 
     def _block(self, side: Side | None, may_open: bool = True) -> list[Any]:
         """The statements of a side, in the `if` that stands last or in a new one; nothing if none may be opened."""
+        if side is None:
+            return self.block
         path = []
         while side is not None:
             path.append(side)

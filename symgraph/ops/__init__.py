@@ -7,7 +7,7 @@ from typing import Any
 
 FAMILIES = (
     "elementwise", "special", "reduce", "statistics", "norm", "cumulative", "softmax", "shape", "joining", "diagonal",
-    "indexing", "creation", "contract", "linalg", "control", "mapped", "random", "windows", "pool", "conv",
+    "indexing", "creation", "contract", "linalg", "control", "mapped", "random", "windows", "pool", "conv", "convolve",
 )  # fmt: skip
 
 

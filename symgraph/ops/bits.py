@@ -23,6 +23,7 @@ import ast
 
 import numpy as np
 
+from ..dims import broadcast_shapes, same_shape
 from ..dtypes import DType
 from . import code
 from .code import Code, assign
@@ -49,6 +50,8 @@ def choose(out: str, c: Code, a: Code, b: Code) -> list[str]:
     first, second = _bits(a, dtype), _bits(b, dtype)
     if first is not None and second is not None:
         lines.append(f"np.multiply({c}, {_typed(first ^ second, dtype)}, out={bits})")
+    elif _fits(a, dtype) and not _covers(c, a, b):
+        lines.append(f"np.multiply({_word(a, dtype)} ^ {_word(b, dtype)}, {c}, out={bits})")
     elif _fits(a, dtype):
         lines.append(f"np.bitwise_xor({_word(a, dtype)}, {_word(b, dtype)}, out={bits})")
         lines.append(f"np.multiply({bits}, {c}, out={bits})")
@@ -72,6 +75,12 @@ def keep(out: str, c: Code, a: Code, dtype: DType) -> list[str]:
     if not _fits(a, dtype):
         return [*assign(out, a), f"np.multiply({made}, {c}, out={made})"]
     return [f"np.multiply({_word(a, dtype)}, {c}, out={made})"]
+
+
+def _covers(c: Code, a: Code, b: Code) -> bool:
+    """Whether `a` and `b` together have the shape of the result, so that what is made of them fills it."""
+    shape = broadcast_shapes(a.aval.shape, b.aval.shape)
+    return same_shape(shape, broadcast_shapes(c.aval.shape, shape))
 
 
 def negated(c: Code) -> Code:

@@ -1,4 +1,4 @@
-"""Convolutions: of images and sequences with channels, as neural networks use them, and NumPy's of two sequences.
+"""Convolutions of images, and of sequences, with channels, as neural networks use them.
 
     conv2d    y[n, o, q, s] = b[o] + sum of w[o, c, i, j] x[n, c, q*stride + i*dilation, s*stride + j*dilation]
 
@@ -11,24 +11,19 @@ products (`correlation`) does the rest. The result is transposed back; between t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .. import dims
-from ..core import ShapedArray, Tensor, describe, located_error, make
+from ..core import Tensor, describe, located_error, make
 from ..dims import Size, require_equal
 from ..errors import ShapeError
-from . import code
-from .base import Multilinear, as_tensor, cast, promoted
-from .code import Code
+from .base import as_tensor, cast, promoted
 from .correlation import Correlate, CorrelateRows
 from .late import F
-from .pool import one_for_each
-from .windows import Fold, positive, window_extent, windows
+from .windows import Fold, one_for_each, positive, window_extent, windows
 
-__all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "convolve", "correlate"]
+__all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d"]
 
 
 # Layers --------------------------------------------------------------------------------------------------------------
@@ -141,8 +136,7 @@ def _conv(
     y = make(Correlate(steps[0], spread[0]), rows, _weights(w, groups))
     if groups > 1:
         y = F.reshape(F.moveaxis(y, 0, 1), (y.shape[1], outputs, columns * batch))
-    if b is not None:
-        y = y + F.expand_dims(b, 1)
+    y = _biased(name, y, b, given)
     return _outside(F.reshape(y, (y.shape[0], outputs, columns, batch)), count)
 
 
@@ -188,9 +182,7 @@ def _conv_transpose(
     if any(sides):
         (p, q) = sides
         y = y[p : height - p, :, q : width - q]
-    if b is not None:
-        y = y + F.expand_dims(b, (1, 2))
-    return _outside(y, count)
+    return _outside(_biased(name, y, b, given), count)
 
 
 def _operands(name: str, count: int, x: Any, w: Any, b: Any) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -212,16 +204,21 @@ def _operands(name: str, count: int, x: Any, w: Any, b: Any) -> tuple[Tensor, Te
     if b is None:
         return x, w, None
     _, b = promoted(name, np.add, [x, as_tensor(b)])
-    outputs = w.shape[0] if not name.startswith("conv_transpose") else None
     if b.ndim != 1:
         raise located_error(ShapeError, name, [x, w, b], f"b must have one axis, (outputs,), not {b.ndim}. Reshape it")
-    if outputs is not None:
-        try:
-            require_equal(b.shape[0], outputs)
-        except ShapeError:
-            rule = f"b has {b.shape[0]} values and w has {outputs} outputs. Give one for each"
-            raise located_error(ShapeError, name, [x, w, b], rule) from None
     return cast(x, b.dtype), cast(w, b.dtype), b
+
+
+def _biased(name: str, y: Tensor, b: Tensor | None, given: list[Tensor]) -> Tensor:
+    """`y` (rows, outputs, ...) plus a number for each output."""
+    if b is None:
+        return y
+    try:
+        require_equal(b.shape[0], y.shape[1])
+    except ShapeError:
+        rule = f"b has {b.shape[0]} values and the result has {y.shape[1]} outputs. Give one for each"
+        raise located_error(ShapeError, name, [*given, b], rule) from None
+    return y + F.expand_dims(b, tuple(range(1, y.ndim - 1)))
 
 
 def _channels(name: str, given: list[Tensor], found: Size, wanted: Size, how: str) -> None:
@@ -301,96 +298,3 @@ def _weights(w: Tensor, groups: int) -> Tensor:
         return F.reshape(F.transpose(w, (2, 1, 3, 0)), (high, channels * wide, outputs))
     w = F.reshape(w, (groups, outputs // groups, channels, high, wide))
     return F.reshape(F.transpose(w, (0, 3, 2, 4, 1)), (groups, high, channels * wide, outputs // groups))
-
-
-# Two sequences -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Convolve(Multilinear):
-    """`np.convolve` of two sequences: every sum of products ("full"), or those of the whole shorter one ("valid").
-
-    The second operand of a valid one is the shorter. A derivative of either is the other, with an operand reversed.
-    """
-
-    mode: str
-    name = "convolve"
-
-    def infer(self, a: ShapedArray, v: ShapedArray) -> ShapedArray:
-        (n,), (m,) = a.shape, v.shape
-        return ShapedArray((n + m - 1 if self.mode == "full" else n - m + 1,), a.dtype)
-
-    def numpy(self, a: Code, v: Code) -> Code:
-        return code.call("np.convolve", a, v, *([] if self.mode == "full" else [Code(f'"{self.mode}"')]))
-
-    def transpose(self, i: int, ct: Tensor, *xs: Tensor) -> Tensor:
-        a, v = xs
-        if self.mode == "full":
-            other = xs[1 - i]
-            return _valid(ct, F.flip(other), xs[i].shape[0])
-        if i == 0:
-            return make(Convolve("full"), ct, F.flip(v))
-        return F.flip(_valid(a, F.flip(ct), v.shape[0]))
-
-    def cost(self, y: Any, *xs: ShapedArray) -> Any:
-        n, m = (y if self.mode == "valid" else xs[0]).shape, xs[1].shape
-        return 2 * dims.prod(n) * dims.prod(m)
-
-
-def _valid(a: Tensor, v: Tensor, size: Size) -> Tensor:
-    """The valid convolution, whose length is known to be `size`."""
-    y = make(Convolve("valid"), a, v)
-    return y if dims.same(y.shape[0], size) else F.reshape(y, (size,))
-
-
-def convolve(a: Any, v: Any, mode: str = "full") -> Tensor:
-    """The convolution of two sequences, `np.convolve`: y[k] = sum over j of a[k - j] v[j].
-
-    (n,), (m,) -> (n + m - 1,) in mode "full"; (max(n, m),), its middle, in mode "same"; (max(n, m) - min(n, m) + 1,),
-    where they overlap completely, in mode "valid". Raises `ShapeError` for operands that are empty or have several axes.
-
-    >>> from symgraph.core import symbol
-    >>> convolve(symbol("a", ("n",)), symbol("v", (3,)), mode="same").shape
-    (n,)
-    """
-    return _convolve("convolve", a, v, mode)
-
-
-def correlate(a: Any, v: Any, mode: str = "valid") -> Tensor:
-    """The correlation of two sequences, `np.correlate`: y[k] = sum over j of a[k + j] conj(v[j]).
-
-    Lengths by `mode` as in `convolve`.
-
-    >>> from symgraph.core import symbol
-    >>> correlate(symbol("a", ("n",)), symbol("v", (3,))).shape
-    (n - 2,)
-    """
-    return _convolve("correlate", a, F.flip(F.conj(as_tensor(v))), mode)
-
-
-def _convolve(name: str, a: Any, v: Any, mode: str) -> Tensor:
-    a, v = promoted(name, np.multiply, [as_tensor(a), as_tensor(v)])
-    if mode not in ("full", "same", "valid"):
-        raise ValueError(f"mode must be 'full', 'same' or 'valid', not {mode!r}")
-    for x in (a, v):
-        if x.ndim != 1:
-            raise located_error(
-                ShapeError, name, [a, v], f"{describe(x, short=True)} must have one axis. Use ravel, or conv2d"
-            )
-        if dims.same(x.shape[0], 0):
-            raise located_error(ShapeError, name, [a, v], f"{describe(x, short=True)} is empty. Give it an element")
-    (n,), (m,) = a.shape, v.shape
-    if mode == "full":
-        return make(Convolve("full"), a, v)
-    short, long = dims.minimum(n, m), dims.maximum(n, m)
-    if mode == "same":
-        start = (short - 1) // 2
-        if name == "correlate":  # which reverses what it computes with the shorter one first
-            start = start + dims.minimum(dims.maximum(m - n, 0), 1) * (short // 2 - start)
-        start = dims.maximum(start, 0)
-        return make(Convolve("full"), a, v)[start : start + long]
-    if dims.same(short, m):
-        return make(Convolve("valid"), a, v)
-    if dims.same(short, n):
-        return make(Convolve("valid"), v, a)
-    return make(Convolve("full"), a, v)[dims.maximum(short - 1, 0) : long]

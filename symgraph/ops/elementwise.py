@@ -235,9 +235,8 @@ class MaskedMultiply(Elementwise):
     def into(self, out: str, *xs: Code) -> list[str]:
         mask, a, b = xs
         dtype = bits.result_dtype(a, b)
-        if dtype == BOOL:  # in an order that leaves what is in `out` until it is read
-            a, b = (b, a) if out == b else (a, b)
-            return [f"np.logical_and({mask}, {a}, out={out})", f"np.logical_and({out}, {b}, out={out})"]
+        if dtype == BOOL:
+            return [f"np.logical_and({code.infix('&', mask, a)}, {b}, out={out})"]
         shape = dims.broadcast_shapes(a.aval.shape, b.aval.shape)
         if not dims.same_shape(shape, dims.broadcast_shapes(mask.aval.shape, shape)):
             return bits.keep(out, mask, Code(f"({code.infix('*', a, b)})", aval=ShapedArray(shape, dtype)), dtype)

@@ -60,7 +60,7 @@ class Draw(Primitive):
         if self.distribution not in REAL:
             return code.assign(out, self.numpy(state))
         dtype = None if self.dtype == FLOAT64 else self.dtype
-        return [str(code.method(self._generator(state), self.distribution, dtype=dtype, out=Code(out)))]
+        return [str(code.method(self._generator(state), self.distribution, out=Code(out), dtype=dtype))]
 
     def _generator(self, state: Code) -> Code:
         return Code(f"np.random.default_rng((*{state.atom}, {self.number}))")

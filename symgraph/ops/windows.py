@@ -248,3 +248,14 @@ def positive(value: Any, what: str, tried: str, xs: Sequence[Tensor], least: int
     if found < least or isinstance(value, bool):
         raise located_error(ShapeError, tried, xs, f"{what} must be at least {least}, not {value!r}")
     return int(found)
+
+
+def one_for_each(
+    given: Any, count: int, what: str, tried: str, xs: Sequence[Tensor], least: int = 1
+) -> tuple[int, ...]:
+    """An int for each of `count` axes, from one for all or from as many as there are."""
+    values = tuple(given) if isinstance(given, tuple | list) else (given,) * count
+    if len(values) != count:
+        rule = f"{what}={given!r} must be one int" + (f" or {count} of them" if count > 1 else "")
+        raise located_error(ShapeError, tried, xs, rule)
+    return tuple(positive(v, what, tried, xs, least) for v in values)

@@ -117,7 +117,7 @@ class _Walk:
             node = stack[-1]
             if node in waiting:
                 candidate, new = waiting[node]
-                if node is not new and (new not in done or new in waiting):
+                if new not in done:
                     stack.append(new)
                     continue
                 del waiting[node]

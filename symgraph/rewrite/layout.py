@@ -14,7 +14,8 @@ from ..dims import same
 from ..ops.base import Elementwise
 from ..ops.elementwise import Cast, MaskedMultiply, Where
 from ..ops.late import F
-from ..ops.pool import AtMax, Pooled, ShareMax, WindowMax, WindowSum, max_pool2d
+from ..ops.pool import max_pool2d
+from ..ops.pooled import AtMax, Pooled, ShareMax, WindowMax, WindowSum
 from ..ops.shape import Transpose
 from .canonical import ELEMENTWISE
 from .pattern import RuleSet, node_rules
@@ -37,7 +38,8 @@ def _outwards(node: Tensor) -> Tensor | None:
         elif not x.ndim:
             bare.append(x)
         elif sum(not same(n, 1) for n in x.shape) <= 1:
-            bare.append(F.transpose(F.reshape(x, (*[1] * (node.ndim - x.ndim), *x.shape)), back))
+            shape = (*[1] * (node.ndim - x.ndim), *x.shape)
+            bare.append(F.reshape(x, tuple(shape[a] for a in back)))
         else:
             return None
     if isinstance(node.op, Elementwise) and node.flipped:

@@ -79,7 +79,8 @@ class Builder:
             if self.products.find(a, b, out) is not None:
                 return VIEW
             users = self.products.wanted[key_of(self.region.factors[i], self.region.factors[j], out)]
-            return pair_cost(frozenset(a[1]), frozenset(b[1]), out, self.sizes) / users if users > 1 else None
+            turned = 1.0 if _is_turned(a[1], b[1], out) else 0.0  # of two orders as good, the one without a transpose
+            return (pair_cost(frozenset(a[1]), frozenset(b[1]), out, self.sizes) + turned) / max(users, 1)
 
         return cost
 
@@ -223,6 +224,13 @@ def _arranged(a: Axes, b: Axes, out: frozenset[int], wish: _Wish) -> Axes:
     return batch + rows + columns
 
 
+def _is_turned(a: Axes, b: Axes, out: frozenset[int]) -> bool:
+    """Whether what is summed is the first of the axes of both factors, or the last of both: one is to be transposed."""
+    batch = out.intersection(a, b)
+    left, right = ([label in out for label in axes if label not in batch] for axes in (a, b))
+    return bool(left and right) and left[0] == right[0] and left[-1] == right[-1]
+
+
 def _along(x: Value, order: Axes) -> Tensor:
     """`x` with its axes where `order` has them and size 1 for those it lacks, but for leading ones."""
     value, axes = x
@@ -244,6 +252,10 @@ def _joined(up: list[Tensor], down: list[Tensor], sign: float, dtype: Any) -> tu
         found = found / n if n else np.nan
     with np.errstate(all="ignore"):
         value = np.asarray(found, dtype)
-    if not np.isfinite(value) or (not value and all(numbers)):
+    if not (numbers or divisors) or not np.isfinite(value) or (not value and all(numbers)):
         return sign, up, down
-    return found, [c for c in up if not isinstance(c.op, Constant)], [c for c in down if not isinstance(c.op, Constant)]
+    return (
+        value.item(),
+        [c for c in up if not isinstance(c.op, Constant)],
+        [c for c in down if not isinstance(c.op, Constant)],
+    )

@@ -7,7 +7,8 @@ import pytest
 
 import symgraph as sg
 from symgraph.core import toposort
-from symgraph.ops.conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d, convolve, correlate
+from symgraph.ops.conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
+from symgraph.ops.convolve import convolve, correlate
 from symgraph.testing import check_grads
 
 rng = np.random.default_rng(6)
@@ -20,7 +21,7 @@ def draw(*shape):
 def by_loops(x, w, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1):
     """The definition."""
     x = np.pad(x, [(0, 0), (0, 0), *[(p, p) for p in padding]])
-    (n, c, *image), (o, cg, *kernel) = x.shape, w.shape
+    (n, _, *image), (o, cg, *kernel) = x.shape, w.shape
     size = [(m - d * (k - 1) - 1) // s + 1 for m, k, s, d in zip(image, kernel, stride, dilation, strict=True)]
     y = np.zeros((n, o, *size))
     for q, s, i, j in itertools.product(*map(range, (*size, *kernel))):
@@ -86,7 +87,9 @@ def test_one_dimension_is_a_row_of_two():
     options = dict(stride=2, padding=1, dilation=2, groups=2)
     two = dict(stride=(1, 2), padding=(0, 1), dilation=(1, 2), groups=2)
     found = sg.evaluate(conv1d(x, w, b, **options), {})
-    np.testing.assert_allclose(found, sg.evaluate(conv2d(x[:, :, None], w[:, :, None], b, **two), {})[:, :, 0], rtol=1e-12)
+    np.testing.assert_allclose(
+        found, sg.evaluate(conv2d(x[:, :, None], w[:, :, None], b, **two), {})[:, :, 0], rtol=1e-12
+    )
 
 
 def test_same_keeps_the_size():
@@ -163,7 +166,7 @@ X, W = ("batch", 3, 8, 8), (4, 3, 5, 5)
         ((X[1:], W), {}, r"x has 3 axes and must have 4: \(batch, channels, height, width\)"),
         ((X, (4, 3, "k", 5)), {}, "the sizes of the kernel must be fixed ints, not k"),
         ((X, (4, 3, 0, 5)), {}, "the kernel has an axis of size 0"),
-        ((X, W, (3,)), {}, "b has 3 values and w has 4 outputs"),
+        ((X, W, (3,)), {}, "b has 3 values and the result has 4 outputs"),
         ((X, W, (4, 1)), {}, "b must have one axis"),
     ],
 )
@@ -185,7 +188,7 @@ def test_mistakes_are_named(shapes, options, rule):
 def test_mistakes_of_the_transpose(options, rule):
     with pytest.raises(sg.ShapeError, match=rule):
         conv_transpose2d(sg.symbol("x", ("n", 3, 4, 4)), sg.symbol("w", (3, 2, 3, 3)), **options)
-    with pytest.raises(sg.ShapeError, match="2 outputs|b has 3"):
+    with pytest.raises(sg.ShapeError, match="b has 3 values and the result has 2 outputs"):
         conv_transpose2d(sg.symbol("x", ("n", 3, 4, 4)), sg.symbol("w", (3, 2, 3, 3)), sg.symbol("b", (3,)))
 
 

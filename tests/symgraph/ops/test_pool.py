@@ -74,7 +74,7 @@ def test_windows_of_one_element():
 
 def test_the_batch_and_the_image_may_be_symbolic():
     x = sg.symbol("x", ("batch", 8, "height", 24))
-    assert str(max_pool2d(x, 2).shape) == "(batch, 8, height//2, 12)"
+    assert str(max_pool2d(x, 2).shape) == "(batch, 8, height // 2, 12)"
     y = avg_pool2d(x, 2)
     f = sg.function([x], [max_pool2d(x, 2), sg.grad(sg.sum(y * y), x)])
     a = np.random.default_rng(0).standard_normal((2, 8, 5, 24))

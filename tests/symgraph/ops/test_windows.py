@@ -8,7 +8,7 @@ from symgraph.core import ShapedArray, make
 from symgraph.ops import correlation
 from symgraph.ops.code import Code
 from symgraph.ops.correlation import Correlate, CorrelateRows, CorrelateWeights
-from symgraph.ops.pool import AtMax, ShareMax, WindowMax, WindowSum
+from symgraph.ops.pooled import AtMax, ShareMax, WindowMax, WindowSum
 from symgraph.ops.windows import Columns, Fold, Windows, sliding_window_view
 
 rng = np.random.default_rng(5)
@@ -152,7 +152,7 @@ def test_sliding_window_view_errors():
         sliding_window_view(x, 2)
     with pytest.raises(sg.ShapeError, match="window_shape must be at least 1, not 0"):
         sliding_window_view(x, 0, axis=0)
-    with pytest.raises(sg.ShapeError, match="window_shape must be a fixed int, not 1.5"):
+    with pytest.raises(sg.ShapeError, match=r"window_shape must be a fixed int, not 1\.5"):
         sliding_window_view(x, 1.5, axis=0)
 
 

@@ -41,7 +41,9 @@ def test_pooling_runs_in_the_layout_of_its_operand(pool):
     first = next(node for node in toposort([y]) if node.op.name in ("window_max", "window_sum"))
     assert first.inputs[0] is x and (first.op.axis, first.op.size, first.op.stride) == ((0, 2), (2, 4), (1, 2))
     a = np.random.default_rng(0).standard_normal((6, 3, 4, 2))
-    np.testing.assert_array_equal(sg.evaluate(y, {x: a}), sg.evaluate(pool(x.transpose(BACK), (2, 4), stride=(1, 2)), {x: a}))
+    np.testing.assert_array_equal(
+        sg.evaluate(y, {x: a}), sg.evaluate(pool(x.transpose(BACK), (2, 4), stride=(1, 2)), {x: a})
+    )
 
 
 def test_no_transposition_is_left_between_two_layers():
