@@ -46,7 +46,7 @@ def blockwise(kernel, n, rows, arrays, scratch, whole=(), joins=()):
         concurrent.futures.wait(tasks)
     for task in tasks:
         task.result()
-    return [join.reduce(part) for join, part in zip(joins, zip(*parts))]
+    return [join.reduce(part) for join, part in zip(joins, zip(*parts))] if joins else None
 
 
 pools = {}

@@ -24,10 +24,11 @@ from typing import Any
 from symgraph.core import Constant, Item, Leaf, Tensor
 from symgraph.dims import Size, prod, same, same_shape
 from symgraph.dims import code as size_code
-from symgraph.dtypes import DType
+from symgraph.dtypes import FLOAT64, DType
 from symgraph.ops import code
 from symgraph.ops.base import Elementwise, Primitive
 from symgraph.ops.code import Code
+from symgraph.ops.creation import DimValue
 from symgraph.ops.elementwise import Cast, Where
 from symgraph.ops.shape import BroadcastTo
 
@@ -203,6 +204,7 @@ class Fast(Plain):
             lines = [_augmented(op, storage, xs) or lines[0]]
         if self.kernel is None and storage.opening < 0:
             storage.opening = len(self.body_lines)
+            storage.made = len(lines), "" if op.statements("out", *xs) else str(self._numpy(op, xs))
         name = self._alias(node, storage, lines)
         self.body_lines += [(line, node) for line in lines]
         self.code[node] = Code(name, aval=node.aval)
@@ -405,7 +407,7 @@ class Fast(Plain):
         found = kernel.arguments.get((x, row))
         if found is None:
             text = self._outside(x)
-            if text.literal or (
+            if (text.literal and not isinstance(x.op, DimValue)) or (
                 not row and (isinstance(x.op, Constant) or any(x is p for p in self.parameters.values()))
             ):
                 return text
@@ -425,12 +427,21 @@ class Fast(Plain):
 
     # The end of the function
 
+    def _is_readonly(self, node: Tensor) -> bool:
+        return node not in self.storage_of and super()._is_readonly(node)
+
     def _finish(self) -> None:
         super()._finish()
         for s in self.storages:
             if s.returned:
                 text, node = self.body_lines[s.opening]
-                self.body_lines[s.opening] = _allocating(text, s), node
+                count, expression = s.made
+                if expression:
+                    self.body_lines[s.opening : s.opening + count] = [(f"{s.name} = {expression}", node)] + [
+                        ("", None)
+                    ] * (count - 1)
+                else:
+                    self.body_lines[s.opening] = _allocating(text, s), node
         self.body_lines = [line for line in self.body_lines if line[0]]
 
     def _contexts(self) -> list[str]:
@@ -522,12 +533,10 @@ def _augmented(op: Elementwise, storage: Storage, xs: list[Code]) -> str | None:
 
 def _allocating(line: str, storage: Storage) -> str:
     """The first statement of a result that the caller gets: NumPy makes the array."""
-    tail = f", out={storage.name})"
-    ufunc = re.match(r"np\.(?!copyto|einsum|take)[\w.]+\(", line)
-    if ufunc and line.endswith(tail) and line.count(storage.name) == 1:
-        return f"{storage.name} = {line[: -len(tail)]})"
-    dtype = "" if storage.dtype.name == "float64" else f", {code.dtype(storage.dtype)}"
-    made = f"{storage.name} = np.empty({code.shape(storage.shape)}{dtype})"
+    name, dtype = storage.name, "" if storage.dtype == FLOAT64 else f", {code.dtype(storage.dtype)}"
+    if line == f"{name}.fill(0)":
+        return f"{name} = np.zeros({code.shape(storage.shape)}{dtype})"
+    made = f"{name} = np.empty({code.shape(storage.shape)}{dtype})"
     return f"{made}\n{line}" if line else made
 
 

@@ -34,6 +34,8 @@ class Storage:
     """Whether it holds a block of rows, inside a kernel."""
     opening: int = -1
     """The place of the first statement that writes into it: the one that makes the array, if the caller gets it."""
+    made: tuple[int, str] = (0, "")
+    """How many statements write its first value, and the expression that makes it in an array of its own."""
     name: str = ""
     called: str = ""
     """The user's name for the first of its values that has one."""

@@ -314,7 +314,7 @@ class Plain:
                 text = Code(f"{code.scalar(node.dtype)}({text})")
             elif node.ndim == 0 and (outside or not gives_scalar(node)):
                 text = Code(f"{text.atom}[()]")
-            elif outside or is_readonly(node):
+            elif outside or self._is_readonly(node):
                 text = code.method(text, "copy")
             if updated and not text.isidentifier():
                 name = self.names.number("out")
@@ -323,6 +323,9 @@ class Plain:
             given |= roots | {node}
             results.append(str(text))
         return results
+
+    def _is_readonly(self, node: Tensor) -> bool:
+        return is_readonly(node)
 
     def _write_updates(self, updated: set[Tensor]) -> None:
         """New values are computed from the old ones, then written into the parameters' own arrays, last of all."""

@@ -69,8 +69,8 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Tensor:
     where they overlap completely, in mode "valid". Raises `ShapeError` for operands that are empty or have several axes.
 
     >>> from symgraph.core import symbol
-    >>> convolve(symbol("a", ("n",)), symbol("v", (3,)), mode="same").shape
-    (n,)
+    >>> convolve(symbol("a", ("n",)), symbol("v", (3,))).shape
+    (n + 2,)
     """
     return _convolve("convolve", a, v, mode)
 
@@ -81,8 +81,8 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Tensor:
     Lengths by `mode` as in `convolve`.
 
     >>> from symgraph.core import symbol
-    >>> correlate(symbol("a", ("n",)), symbol("v", (3,))).shape
-    (n - 2,)
+    >>> correlate(symbol("a", (8,)), symbol("v", (3,))).shape
+    (6,)
     """
     return _convolve("correlate", a, F.flip(F.conj(as_tensor(v))), mode)
 

@@ -11,7 +11,7 @@ def entropy_and_grad(x):
     n = x.shape[0]
     with np.errstate(divide="ignore", invalid="ignore"), workspace(n) as (t3, t4):
         grad_x = np.empty((n,))
-        t2, = blockwise(entropy_and_grad_block1, n, 16384, (x, grad_x), (t3, t4), (), (np.add,))
+        (t2,) = blockwise(entropy_and_grad_block1, n, 16384, (x, grad_x), (t3, t4), (), (np.add,))
         entropy = -t2
         return [entropy, grad_x]
 
@@ -77,7 +77,7 @@ def blockwise(kernel, n, rows, arrays, scratch, whole=(), joins=()):
         concurrent.futures.wait(tasks)
     for task in tasks:
         task.result()
-    return [join.reduce(part) for join, part in zip(joins, zip(*parts))]
+    return [join.reduce(part) for join, part in zip(joins, zip(*parts))] if joins else None
 
 
 pools = {}
@@ -115,7 +115,8 @@ class Workspace:
         offsets = [0] * len(plan)
         for i in sorted(range(len(plan)), key=lambda i: -sizes[i]):
             first, last = plan[i][2:]
-            for start, stop in sorted((offsets[j], offsets[j] + sizes[j]) for j in placed if plan[j][2] <= last and first <= plan[j][3]):
+            taken = [j for j in placed if plan[j][2] <= last and first <= plan[j][3]]
+            for start, stop in sorted((offsets[j], offsets[j] + sizes[j]) for j in taken):
                 if offsets[i] + sizes[i] <= start:
                     break
                 offsets[i] = max(offsets[i], stop)

@@ -1,3 +1,8 @@
+import collections
+import concurrent.futures
+import contextvars
+import os
+
 import numpy as np
 
 
@@ -5,33 +10,94 @@ def newton_step(A, b, x):
     """A (m, n) float64, b (m,) float64, x (n,) float64 -> float64, (n,) float64."""
     m = A.shape[0]
     n = A.shape[1]
-    with workspace(m, n) as (residual, t8, grad_x, t9):
-        t1 = A @ x
-        np.subtract(t1, b, out=residual)
-        t2 = residual @ residual
-        t3 = np.eye(n)
-        t4 = A.T @ A
-        np.multiply(0.1, t3, out=t8)
-        t8 += t4
-        t5 = residual @ A
-        np.multiply(0.1, x, out=grad_x)
-        grad_x += t5
-        t6 = np.linalg.solve(t8, grad_x)
-        np.multiply(0.05, x, out=t9)
-        x_2 = np.subtract(x, t6)
-        t7 = t9 @ x
-        loss = 0.5 * t2 + t7
+    with workspace(m, n) as (residual, t4, t5, t6, grad_x, t7, t8):
+        np.dot(A, x, out=residual)
+        residual -= b
+        t1 = residual @ residual
+        np.dot(A.T, residual, out=t4)
+        blockwise(newton_step_block1, n, 16384, (x, t4, t5, grad_x), (t6,))
+        t2 = t5 @ x
+        loss = 0.5 * t1 + t2
+        np.dot(A.T, A, out=t7)
+        t8.fill(0)
+        t8.ravel()[::n + 1] = 1
+        t8 *= 0.1
+        t7 += t8
+        grad_x *= 2
+        t3 = np.linalg.solve(t7, grad_x)
+        x_2 = x - t3
         return {"loss": loss, "x": x_2}
+
+
+def newton_step_block1(x, t4, t5, grad_x, t6):
+    np.multiply(0.05, x, out=t5)
+    np.multiply(0.5, t4, out=t6)
+    np.add(t5, t6, out=grad_x)
 
 
 def newton_step_buffers(m, n):
     """The shape, dtype, first and last step of each buffer."""
     return [
-        ((m,), np.float64, 4, 15),  # residual
-        ((n, n), np.float64, 13, 18),  # t8
-        ((n,), np.float64, 16, 18),  # grad_x
-        ((n,), np.float64, 19, 21),  # t9
+        ((m,), np.float64, 2, 9),  # residual
+        ((n,), np.float64, 9, 10),  # t4
+        ((n,), np.float64, 10, 11),  # t5
+        ((*blocks(n, 16384),), np.float64, 10, 10),  # t6
+        ((n,), np.float64, 10, 21),  # grad_x
+        ((n, n), np.float64, 14, 21),  # t7
+        ((n, n), np.float64, 15, 18),  # t8
     ]
+
+
+THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def blocks(n, rows):
+    """How many threads share the loop over n rows, and how many rows a block has."""
+    return THREADS if n >= 4 * rows else 1, min(n, rows)
+
+
+def blockwise(kernel, n, rows, arrays, scratch, whole=(), joins=()):
+    """Run `kernel` on blocks of rows of the arrays; what it returns for each block is joined by the ufuncs `joins`."""
+    if n <= rows:
+        return kernel(*arrays, *[t[0] for t in scratch], *whole)
+    starts = range(0, n, rows)
+    parts = [()] * len(starts)
+    left = collections.deque(range(len(starts)))
+
+    def work(thread):
+        while left:
+            try:
+                k = left.popleft()
+            except IndexError:  # another thread took the last one
+                return
+            here, m = slice(starts[k], starts[k] + rows), min(rows, n - starts[k])
+            parts[k] = kernel(*[x[here] for x in arrays], *[t[thread, :m] for t in scratch], *whole)
+
+    tasks = []
+    try:
+        for thread in range(1, blocks(n, rows)[0]):
+            tasks.append(pool().submit(contextvars.copy_context().run, work, thread))
+    except RuntimeError:
+        pass  # the interpreter is going down: this thread does it all
+    try:
+        work(0)
+    finally:
+        left.clear()  # after an error or interrupt the others stop with their block
+        concurrent.futures.wait(tasks)
+    for task in tasks:
+        task.result()
+    return [join.reduce(part) for join, part in zip(joins, zip(*parts))] if joins else None
+
+
+pools = {}
+
+
+def pool():
+    """The threads of this process; a forked child makes its own."""
+    if os.getpid() not in pools:
+        pools.clear()
+        pools[os.getpid()] = concurrent.futures.ThreadPoolExecutor(THREADS - 1)
+    return pools[os.getpid()]
 
 
 class Workspaces:
@@ -58,7 +124,8 @@ class Workspace:
         offsets = [0] * len(plan)
         for i in sorted(range(len(plan)), key=lambda i: -sizes[i]):
             first, last = plan[i][2:]
-            for start, stop in sorted((offsets[j], offsets[j] + sizes[j]) for j in placed if plan[j][2] <= last and first <= plan[j][3]):
+            taken = [j for j in placed if plan[j][2] <= last and first <= plan[j][3]]
+            for start, stop in sorted((offsets[j], offsets[j] + sizes[j]) for j in taken):
                 if offsets[i] + sizes[i] <= start:
                     break
                 offsets[i] = max(offsets[i], stop)

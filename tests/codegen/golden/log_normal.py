@@ -9,33 +9,31 @@ import numpy as np
 def log_normal(y, mu, sigma):
     """y (n,) float64, mu float64, sigma float64 -> float64, (n,) float64, float64, float64."""
     n = y.shape[0]
-    with workspace(n) as (t3, log_density):
-        total, grad_mu, t2 = blockwise(log_normal_block1, n, 16384, (y, grad_y), (t3, log_density), (mu, sigma, np.log(sigma)), (np.add, np.add, np.add))
+    with workspace(n) as (t6,):
+        grad_y = np.empty((n,))
+        t3, t4 = blockwise(log_normal_block1, n, 16384, (y, grad_y), (t6,), (mu, sigma), (np.add, np.add))
+        t5 = -0.5 * t3 - n * np.log(np.where(n == 0, 1, sigma))
+        total = t5 - np.multiply(0.9189385332046727, n)
+        grad_y /= sigma
         np.negative(grad_y, out=grad_y)
-        grad_sigma = t2 - n / sigma
+        grad_mu = t4 / sigma
+        grad_sigma = (t3 - n) / sigma
         return {"total": total, "y": grad_y, "mu": grad_mu, "sigma": grad_sigma}
 
 
-def log_normal_block1(y, grad_y, t3, log_density, mu, sigma, x1):
-    np.subtract(y, mu, out=t3)
-    t3 /= sigma
-    np.square(t3, out=log_density)
-    log_density *= -0.5
-    log_density -= x1
-    log_density -= 0.9189385332046727
-    total = np.add.reduce(log_density)
-    np.divide(t3, sigma, out=grad_y)
-    grad_mu = np.add.reduce(grad_y)
-    t3 *= grad_y
-    t1 = np.add.reduce(t3)
-    return total, grad_mu, t1
+def log_normal_block1(y, grad_y, t6, mu, sigma):
+    np.subtract(y, mu, out=t6)
+    np.divide(t6, sigma, out=grad_y)
+    np.multiply(grad_y, grad_y, out=t6)
+    t1 = np.add.reduce(t6)
+    t2 = np.add.reduce(grad_y)
+    return t1, t2
 
 
 def log_normal_buffers(n):
     """The shape, dtype, first and last step of each buffer."""
     return [
-        ((*blocks(n, 16384),), np.float64, 7, 7),  # t3
-        ((*blocks(n, 16384),), np.float64, 7, 7),  # log_density
+        ((*blocks(n, 16384),), np.float64, 3, 3),  # t6
     ]
 
 
@@ -77,7 +75,7 @@ def blockwise(kernel, n, rows, arrays, scratch, whole=(), joins=()):
         concurrent.futures.wait(tasks)
     for task in tasks:
         task.result()
-    return [join.reduce(part) for join, part in zip(joins, zip(*parts))]
+    return [join.reduce(part) for join, part in zip(joins, zip(*parts))] if joins else None
 
 
 pools = {}
@@ -115,7 +113,8 @@ class Workspace:
         offsets = [0] * len(plan)
         for i in sorted(range(len(plan)), key=lambda i: -sizes[i]):
             first, last = plan[i][2:]
-            for start, stop in sorted((offsets[j], offsets[j] + sizes[j]) for j in placed if plan[j][2] <= last and first <= plan[j][3]):
+            taken = [j for j in placed if plan[j][2] <= last and first <= plan[j][3]]
+            for start, stop in sorted((offsets[j], offsets[j] + sizes[j]) for j in taken):
                 if offsets[i] + sizes[i] <= start:
                     break
                 offsets[i] = max(offsets[i], stop)

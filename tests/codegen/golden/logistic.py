@@ -12,62 +12,57 @@ def train(x, y):
     Updates w, b.
     """
     samples = x.shape[0]
-    with np.errstate(over="ignore"), workspace(samples) as (t9, t10, p_1, t12, t13, t14, t15, grad_w):
-        t1 = x @ w
-        t11 = np.empty((samples,), bool)
-        t4, t5 = blockwise(train_block1, samples, 16384, (t1, y, t11, t14), (t9, t10, p_1, t12, t13), (), (np.add, np.add))
-        np.square(w, out=t15)
-        t6 = np.add.reduce(t15)
-        cost = t4 / samples + 0.01 * t6
-        t7 = t14 @ x
+    with np.errstate(over="ignore"), workspace(samples) as (t7, t8, p_1, xent, t10, t11, t12, t13,
+         grad_w):
+        np.dot(w, x.T, out=t7)
+        t9 = np.empty((samples,), bool)
+        t3, t4 = blockwise(train_block1, samples, 16384, (t7, y, t9, t11), (t8, p_1, xent, t10), (), (np.add, np.add))
+        np.multiply(w, w, out=t12)
+        t5 = np.add.reduce(t12)
+        cost = t3 / samples + 0.01 * t5
+        np.dot(x.T, t11, out=t13)
         np.multiply(0.02, w, out=grad_w)
-        grad_w += t7
+        t13 /= samples
+        grad_w -= t13
         grad_w *= 0.1
-        t8 = b + 0.1 * t5
+        t6 = b + 0.1 * (t4 / samples)
         np.subtract(w, grad_w, out=w)
-        b[...] = t8
-        return [t11, cost]
+        b[...] = t6
+        return [t9, cost]
 
 
-def train_block1(t1, y, t11, t14, t9, t10, p_1, t12, t13):
-    np.negative(t1, out=t9)
-    t9 -= b
-    np.exp(t9, out=t10)
-    t10 += 1
-    np.divide(1, t10, out=p_1)
-    np.greater(p_1, 0.5, out=t11)
-    np.logaddexp(t9, 0, out=p_1)
-    p_1 *= y
-    np.negative(t9, out=t9)
-    np.logaddexp(t9, 0, out=t12)
-    np.subtract(1, y, out=t13)
-    t12 *= t13
-    p_1 += t12
-    xent = p_1
-    t2 = np.add.reduce(xent)
-    np.divide(y, samples, out=t12)
-    np.exp(t9, out=t9)
-    t9 += 1
-    t12 /= t9
-    t13 /= samples
-    t13 /= t10
-    t12 -= t13
-    np.negative(t12, out=t14)
-    t3 = np.add.reduce(t12)
-    return t2, t3
+def train_block1(t7, y, t9, t11, t8, p_1, xent, t10):
+    np.negative(t7, out=t8)
+    t8 -= b
+    np.exp(t8, out=p_1)
+    p_1 += 1
+    np.divide(1, p_1, out=p_1)
+    np.greater(p_1, 0.5, out=t9)
+    np.logaddexp(t8, 0, out=xent)
+    xent *= y
+    np.negative(t8, out=t8)
+    np.logaddexp(t8, 0, out=t8)
+    np.subtract(1, y, out=t10)
+    t8 *= t10
+    xent += t8
+    t1 = np.add.reduce(xent)
+    np.subtract(y, p_1, out=t11)
+    t2 = np.add.reduce(t11)
+    return t1, t2
 
 
 def train_buffers(samples):
     """The shape, dtype, first and last step of each buffer."""
     return [
-        ((*blocks(samples, 16384),), np.float64, 9, 9),  # t9
-        ((*blocks(samples, 16384),), np.float64, 9, 9),  # t10
-        ((*blocks(samples, 16384),), np.float64, 9, 9),  # p_1
-        ((*blocks(samples, 16384),), np.float64, 9, 9),  # t12
-        ((*blocks(samples, 16384),), np.float64, 9, 9),  # t13
-        ((samples,), np.float64, 9, 17),  # t14
-        ((784,), np.float64, 11, 12),  # t15
-        ((784,), np.float64, 19, 25),  # grad_w
+        ((samples,), np.float64, 3, 7),  # t7
+        ((*blocks(samples, 16384),), np.float64, 7, 7),  # t8
+        ((*blocks(samples, 16384),), np.float64, 7, 7),  # p_1
+        ((*blocks(samples, 16384),), np.float64, 7, 7),  # xent
+        ((*blocks(samples, 16384),), np.float64, 7, 7),  # t10
+        ((samples,), np.float64, 7, 17),  # t11
+        ((784,), np.float64, 8, 9),  # t12
+        ((784,), np.float64, 17, 20),  # t13
+        ((784,), np.float64, 18, 26),  # grad_w
     ]
 
 
@@ -109,7 +104,7 @@ def blockwise(kernel, n, rows, arrays, scratch, whole=(), joins=()):
         concurrent.futures.wait(tasks)
     for task in tasks:
         task.result()
-    return [join.reduce(part) for join, part in zip(joins, zip(*parts))]
+    return [join.reduce(part) for join, part in zip(joins, zip(*parts))] if joins else None
 
 
 pools = {}
@@ -147,7 +142,8 @@ class Workspace:
         offsets = [0] * len(plan)
         for i in sorted(range(len(plan)), key=lambda i: -sizes[i]):
             first, last = plan[i][2:]
-            for start, stop in sorted((offsets[j], offsets[j] + sizes[j]) for j in placed if plan[j][2] <= last and first <= plan[j][3]):
+            taken = [j for j in placed if plan[j][2] <= last and first <= plan[j][3]]
+            for start, stop in sorted((offsets[j], offsets[j] + sizes[j]) for j in taken):
                 if offsets[i] + sizes[i] <= start:
                     break
                 offsets[i] = max(offsets[i], stop)

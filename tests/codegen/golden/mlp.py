@@ -9,81 +9,84 @@ import numpy as np
 def train_step(X, y):
     """X (batch, 784) float32, y (batch,) int64 -> float32; updates W1, b1, W2, b2."""
     batch = X.shape[0]
-    with workspace(batch) as (t10, hidden, t11, logits, t12, t13, t14, t15, grad_logits, t16, grad_b1, t17,
-         t18, t19):
-        t1 = X @ W1
-        blockwise(train_step_block1, batch, 128, (t1, hidden, t11), (t10,))
-        t2 = hidden @ W2
-        t3 = np.arange(batch)
-        t4 = t3[:, None]
-        t5 = y[:, None]
-        t6 = -np.divide(1, batch, dtype=np.float32)
-        t7 = np.zeros((batch, 10), dtype=np.float32)
-        t7[t4, t5] = t6
-        grad_b2, = blockwise(train_step_block2, batch, 1638, (t2, t7, t15, grad_logits), (logits, t12, t13, t14), (), (np.add,))
-        t8 = t15[t4, t5]
-        t9 = np.add.reduce(t8, axis=None)
-        loss = -(t9 / batch)
-        grad_hidden = grad_logits @ W2.T
-        np.multiply(grad_hidden.view(np.uint32), t11, out=t16.view(np.uint32))
-        np.add.reduce(t16, axis=0, out=grad_b1)
-        grad_W1 = X.T @ t16
-        grad_W2 = hidden.T @ grad_logits
-        blockwise(train_step_block3, 784, 128, (grad_W1, W1), (t17,))
+    with workspace(batch) as (t5, t6, hidden, t7, t8, t9, grad_logits, logits, t10, t11, t12, t13,
+         t14, grad_hidden, grad_b1, grad_W1, grad_W2, t15, t16):
+        np.dot(X, W1, out=t5)
+        blockwise(train_step_block1, batch, 128, (t5, hidden, t7), (t6,))
+        np.dot(hidden, W2, out=t8)
+        t9[...] = np.arange(batch)
+        t1 = t9[:, None]
+        t2 = y[:, None]
+        grad_logits.fill(0)
+        grad_logits[t1, t2] = -np.divide(1, batch, dtype=np.float32)
+        t3 = np.float32(batch)
+        (grad_b2,) = blockwise(train_step_block2, batch, 1638, (t8, grad_logits, t13), (logits, t10, t11, t12), (batch, t3), (np.add,))
+        t14[...] = t13[t1, t2]
+        t4 = np.add.reduce(t14, axis=None)
+        loss = -(t4 / batch)
+        np.dot(grad_logits, W2.T, out=grad_hidden)
+        np.multiply(grad_hidden.view(np.uint32), t7, out=grad_hidden.view(np.uint32))
+        np.add.reduce(grad_hidden, axis=0, out=grad_b1)
+        np.dot(X.T, grad_hidden, out=grad_W1)
+        np.dot(hidden.T, grad_logits, out=grad_W2)
+        blockwise(train_step_block3, 784, 128, (grad_W1, W1), (t15,))
         grad_b1 *= 0.1
         np.subtract(b1, grad_b1, out=b1)
-        np.multiply(0.1, grad_W2, out=t18)
-        np.subtract(W2, t18, out=W2)
-        np.multiply(0.1, grad_b2, out=t19)
-        np.subtract(b2, t19, out=b2)
+        grad_W2 *= 0.1
+        np.subtract(W2, grad_W2, out=W2)
+        np.multiply(0.1, grad_b2, out=t16)
+        np.subtract(b2, t16, out=b2)
         return loss
 
 
-def train_step_block1(t1, hidden, t11, t10):
-    np.add(t1, b1, out=t10)
-    hidden.fill(0)
-    np.maximum(t10, hidden, out=hidden)
-    np.greater(t10, 0, out=t11)
+def train_step_block1(t5, hidden, t7, t6):
+    np.add(t5, b1, out=t6)
+    t6.clip(0, np.inf, out=hidden)
+    np.greater(t6, 0, out=t7)
 
 
-def train_step_block2(t2, t7, t15, grad_logits, logits, t12, t13, t14):
-    np.add(t2, b2, out=logits)
-    np.maximum.reduceat(logits.ravel(), np.arange(0, logits.size, 10), out=t12.ravel())
-    logits -= t12
-    np.exp(logits, out=t13)
-    np.einsum("ij->i", t13, out=t12[..., 0])
-    np.log(t12, out=t14)
-    np.subtract(logits, t14, out=t15)
-    np.einsum("ij->i", t7, out=t14[..., 0])
-    t13 /= t12
-    t13 *= t14
-    np.subtract(t7, t13, out=grad_logits)
+def train_step_block2(t8, grad_logits, t13, logits, t10, t11, t12, batch, t3):
+    np.add(t8, b2, out=logits)
+    np.maximum.reduceat(logits.ravel(), np.arange(0, logits.size, 10), out=t10.ravel())
+    logits -= t10
+    np.exp(logits, out=t11)
+    np.einsum("ij->i", t11, out=t10[..., 0])
+    np.log(t10, out=t12)
+    np.subtract(logits, t12, out=t13)
+    t10 *= t3
+    t11 /= t10
+    grad_logits += t11
     grad_b2 = grad_logits.sum(axis=0)
     return grad_b2,
 
 
-def train_step_block3(grad_W1, W1, t17):
-    np.multiply(0.1, grad_W1, out=t17)
-    np.subtract(W1, t17, out=W1)
+def train_step_block3(grad_W1, W1, t15):
+    np.multiply(0.1, grad_W1, out=t15)
+    np.subtract(W1, t15, out=W1)
 
 
 def train_step_buffers(batch):
     """The shape, dtype, first and last step of each buffer."""
     return [
-        ((*blocks(batch, 128), 128), np.float32, 7, 7),  # t10
+        ((batch, 128), np.float32, 5, 7),  # t5
+        ((*blocks(batch, 128), 128), np.float32, 7, 7),  # t6
         ((batch, 128), np.float32, 7, 30),  # hidden
-        ((batch, 128), bool, 7, 26),  # t11
+        ((batch, 128), bool, 7, 26),  # t7
+        ((batch, 10), np.float32, 8, 20),  # t8
+        ((batch,), np.int64, 15, 21),  # t9
+        ((batch, 10), np.float32, 19, 30),  # grad_logits
         ((*blocks(batch, 1638), 10), np.float32, 20, 20),  # logits
+        ((*blocks(batch, 1638), 1), np.float32, 20, 20),  # t10
+        ((*blocks(batch, 1638), 10), np.float32, 20, 20),  # t11
         ((*blocks(batch, 1638), 1), np.float32, 20, 20),  # t12
-        ((*blocks(batch, 1638), 10), np.float32, 20, 20),  # t13
-        ((*blocks(batch, 1638), 1), np.float32, 20, 20),  # t14
-        ((batch, 10), np.float32, 20, 21),  # t15
-        ((batch, 10), np.float32, 20, 30),  # grad_logits
-        ((batch, 128), np.float32, 26, 28),  # t16
+        ((batch, 10), np.float32, 20, 21),  # t13
+        ((batch, 1), np.float32, 21, 22),  # t14
+        ((batch, 128), np.float32, 25, 28),  # grad_hidden
         ((128,), np.float32, 27, 33),  # grad_b1
-        ((*blocks(784, 128), 128), np.float32, 31, 31),  # t17
-        ((128, 10), np.float32, 34, 35),  # t18
-        ((10,), np.float32, 36, 37),  # t19
+        ((784, 128), np.float32, 28, 31),  # grad_W1
+        ((128, 10), np.float32, 30, 35),  # grad_W2
+        ((*blocks(784, 128), 128), np.float32, 31, 31),  # t15
+        ((10,), np.float32, 36, 37),  # t16
     ]
 
 
@@ -125,7 +128,7 @@ def blockwise(kernel, n, rows, arrays, scratch, whole=(), joins=()):
         concurrent.futures.wait(tasks)
     for task in tasks:
         task.result()
-    return [join.reduce(part) for join, part in zip(joins, zip(*parts))]
+    return [join.reduce(part) for join, part in zip(joins, zip(*parts))] if joins else None
 
 
 pools = {}
@@ -163,7 +166,8 @@ class Workspace:
         offsets = [0] * len(plan)
         for i in sorted(range(len(plan)), key=lambda i: -sizes[i]):
             first, last = plan[i][2:]
-            for start, stop in sorted((offsets[j], offsets[j] + sizes[j]) for j in placed if plan[j][2] <= last and first <= plan[j][3]):
+            taken = [j for j in placed if plan[j][2] <= last and first <= plan[j][3]]
+            for start, stop in sorted((offsets[j], offsets[j] + sizes[j]) for j in taken):
                 if offsets[i] + sizes[i] <= start:
                     break
                 offsets[i] = max(offsets[i], stop)
