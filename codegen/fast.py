@@ -15,13 +15,12 @@ Where a value lies is settled only when all steps are written: until then a stor
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from symgraph.core import Constant, Item, Leaf, Tensor
+from symgraph.core import Constant, Item, Leaf, ShapedArray, Tensor
 from symgraph.dims import Size, prod, same, same_shape
 from symgraph.dims import code as size_code
 from symgraph.dtypes import FLOAT64, DType
@@ -38,7 +37,7 @@ from .plain import Plain
 from .program import Program
 from .source import Source
 from .support import support
-from .text import WIDTH
+from .text import wrapped
 
 END = 1 << 60
 """The step after the last, until which results are kept."""
@@ -176,7 +175,7 @@ class Fast(Plain):
         if text.literal:
             return True
         view = isinstance(node.op, Primitive) and node.op.is_view
-        if not view and (node.ndim or any(x.aval and getattr(x.aval, "shape", None) for x in node.inputs)):
+        if not view and (node.ndim or any(_is_array(r) for x in node.inputs for r in self.keeps[x])):
             return False  # what it reads may be overwritten by the time it is used
         return super()._may_inline(node, text)
 
@@ -204,11 +203,20 @@ class Fast(Plain):
             lines = [_augmented(op, storage, xs) or lines[0]]
         if self.kernel is None and storage.opening < 0:
             storage.opening = len(self.body_lines)
-            storage.made = len(lines), "" if op.statements("out", *xs) else str(self._numpy(op, xs))
+            storage.made = self._making(op, storage.name, xs, lines)
         name = self._alias(node, storage, lines)
         self.body_lines += [(line, node) for line in lines]
         self.code[node] = Code(name, aval=node.aval)
         return True
+
+    def _making(self, op: Primitive, name: str, xs: list[Code], lines: list[str]) -> tuple[int, str]:
+        """How many of the lines an expression can stand for that makes the array, and that expression."""
+        statements = op.statements(name, *xs)
+        if statements is None:
+            return len(lines), str(self._numpy(op, xs))
+        if statements[1:] == lines[1:] and statements[0].startswith(f"{name} = "):
+            return 1, statements[0].removeprefix(f"{name} = ")
+        return 0, ""
 
     def _alias(self, node: Tensor, storage: Storage, lines: list[str]) -> str:
         """The name of the value: that of its memory, or its own when the user gave one and the memory has another."""
@@ -343,11 +351,10 @@ class Fast(Plain):
         cut += [v for v in kernel.written if v[0] not in taken]
         names = [inside for inside, _ in cut] + [r.name for r in kernel.registers] + [inside for inside, _ in whole]
         rows = self._rows(kernel, unit, len(cut))
-        lines = [f"def {kernel.name}({', '.join(names)}):"]
         body = list(kernel.lines)
         if finals:
-            body.append((f"return {', '.join(parts)}{',' if len(parts) == 1 else ''}", None))
-        self.kernels.append("\n".join(lines))
+            body.append((f"return {_tuple(parts) if len(parts) == 1 else ', '.join(parts)}", None))
+        self.kernels.append(f"def {kernel.name}({', '.join(names)}):")
         self.kernel_lines.append(body)
         for register in kernel.registers:
             self.registers.append((register, kernel, rows))
@@ -362,7 +369,8 @@ class Fast(Plain):
         for n, target in zip(finals, targets, strict=True):
             self.code[n] = Code(target, aval=n.aval)
         assigned = f"{_tuple(targets) if len(targets) == 1 else ', '.join(targets)} = " if targets else ""
-        self.body_lines.append((f"{assigned}blockwise({', '.join(arguments)})", unit.nodes[-1]))
+        call = "\n".join(wrapped(f"{assigned}blockwise({', '.join(arguments)})"))
+        self.body_lines.append((call, unit.nodes[-1]))
 
     def _rows(self, kernel: Kernel, unit: Unit, streams: int) -> str:
         """How many rows a block has: as many as let everything it touches stay in the cache."""
@@ -434,15 +442,24 @@ class Fast(Plain):
         super()._finish()
         for s in self.storages:
             if s.returned:
-                text, node = self.body_lines[s.opening]
-                count, expression = s.made
-                if expression:
-                    self.body_lines[s.opening : s.opening + count] = [(f"{s.name} = {expression}", node)] + [
-                        ("", None)
-                    ] * (count - 1)
-                else:
-                    self.body_lines[s.opening] = _allocating(text, s), node
+                self._allocate(s)
         self.body_lines = [line for line in self.body_lines if line[0]]
+
+    def _allocate(self, s: Storage) -> None:
+        """Let the first statement that writes into the memory of a result make the array."""
+        text, node = self.body_lines[s.opening]
+        count, expression = s.made
+        if not expression:
+            self.body_lines[s.opening] = _allocating(text, s), node
+            return
+        rest: list[tuple[str, Tensor | None]] = [("", None)] * (count - 1)
+        returned = self.body_lines[-1]
+        if returned[0] == f"return {s.name}" and len(s.members) == 1 and not s.called:
+            if not any(s.name in line for line, _ in self.body_lines[s.opening + count : -1]):
+                self.body_lines[-1] = f"return {expression}", node
+                self.body_lines[s.opening : s.opening + count] = [("", None), *rest]
+                return
+        self.body_lines[s.opening : s.opening + count] = [(f"{s.name} = {expression}", node), *rest]
 
     def _contexts(self) -> list[str]:
         names = [s.name for s in self._buffers()]
@@ -459,7 +476,7 @@ class Fast(Plain):
         lines = source.function.split("\n")
         found = dict(source.lines)
         for head, body in zip(self.kernels, self.kernel_lines, strict=True):
-            lines += ["", "", *_wrapped(head, 4)]
+            lines += ["", "", *wrapped(head)]
             found |= self._place(lines, body, "    ")
         if self._buffers():
             lines += ["", "", *self._buffer_table()]
@@ -500,8 +517,9 @@ def _tuple(items: list[str]) -> str:
     return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
 
 
-def _wrapped(head: str, indent: int) -> list[str]:
-    return textwrap.wrap(head, WIDTH + 20, subsequent_indent=" " * indent) if len(head) > WIDTH + 20 else [head]
+def _is_array(x: Tensor) -> bool:
+    """Whether the value is an array that steps of the function write."""
+    return isinstance(x.aval, ShapedArray) and bool(x.ndim) and not isinstance(x.op, Leaf)
 
 
 def _is_virtual(node: Tensor) -> bool:

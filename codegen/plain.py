@@ -7,7 +7,6 @@ NumPy's promotion does anyway are not written, nor are numbers dressed as arrays
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,7 +30,7 @@ from .program import Program
 from .schedule import Schedule, schedule
 from .shared import Shared
 from .source import Source
-from .text import WIDTH, dim_lines, docstring, escaped, is_readonly, nested, type_of
+from .text import WIDTH, dim_lines, docstring, escaped, is_readonly, nested, type_of, wrapped
 
 
 class Plain:
@@ -394,9 +393,7 @@ class Plain:
         lines += [f"    {text}" for text, _ in dim_lines(self.program, self.code, self.dims, said)]
         indent = "    "
         if contexts:
-            lines += textwrap.wrap(
-                f"with {', '.join(contexts)}:", WIDTH + 20, initial_indent=indent, subsequent_indent=" " * 9
-            )
+            lines += [f"{indent}{line}" for line in wrapped(f"with {', '.join(contexts)}:")]
             indent += "    "
         found = self._place(lines, self.body_lines, indent)
         helpers = "".join(f"{text}\n\n\n" for text in self.shared.bodies.values())

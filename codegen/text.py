@@ -20,6 +20,9 @@ from .program import Program
 WIDTH = 88
 """Lines longer than this are not made by writing a value where it is used."""
 
+LONGEST = 104
+"""Calls and headers longer than this are written on several lines."""
+
 
 def escaped(text: str) -> str:
     """`text` for a docstring or a comment, with escapes for what could end it: quotes, backslashes, line breaks."""
@@ -34,6 +37,20 @@ def docstring(types: str, effects: str) -> list[str]:
     more = [""] + textwrap.wrap(f"{effects[0].upper()}{effects[1:]}.", WIDTH) if effects else []
     first, *rest = textwrap.wrap(f"{types}.", WIDTH)
     return [f'    """{first}', *[f"    {line}" if line else "" for line in [*rest, *more]], '    """']
+
+
+def wrapped(statement: str) -> list[str]:
+    """A statement that ends with a list in parentheses, which stands on lines of its own where one would be too long."""
+    if len(statement) <= LONGEST:
+        return [statement]
+    end = start = statement.rindex(")")
+    depth = 1
+    while depth:
+        start -= 1
+        depth += {")": 1, "(": -1}.get(statement[start], 0)
+    items = f"{statement[start + 1 : end].rstrip(',')},"
+    wrap = textwrap.TextWrapper(LONGEST - 8, break_long_words=False, break_on_hyphens=False)
+    return [statement[: start + 1], *[f"    {line}" for line in wrap.wrap(items)], statement[end:]]
 
 
 def rows_of(value: np.ndarray[Any, Any]) -> str:

@@ -153,7 +153,7 @@ _U, _T, _W = _of(4, 3, 2), _of(6, 2, 2), _of(3, 2, 3)
 
 CORRELATIONS = [
     *[
-        Record(f"correlate {fields}", lambda t, w, op=Correlate(*fields): make(op, t, w), samples, covers=("correlate",),
+        Record(f"correlate {fields} of {symbolic}", lambda t, w, op=Correlate(*fields): make(op, t, w), samples, covers=("correlate",),
                reference=lambda t, w, fields=fields: _correlate(t, w, *fields), symbolic=symbolic, sizes=sizes)  # type: ignore[arg-type]
         for fields, samples, symbolic, sizes in [
             ((), [(_T, _W), (_complex(3, 2, 2), _complex(3, 2, 3)), (_of(2, 5, 2, 3), _of(2, 2, 2, 1))], [(6, 2, "n"), (3, 2, 3)],

@@ -289,7 +289,7 @@ def test_a_name_cannot_leave_the_docstring():
 
 
 def test_a_function_that_needs_scipy_says_so_where_it_is_missing(monkeypatch):
-    u = symbol("u")
+    u = symbol("u", ("n",))
     monkeypatch.setitem(sys.modules, "scipy", None)
     monkeypatch.setitem(sys.modules, "scipy.special", None)
     with pytest.raises(sg.CompileError, match=r"f uses scipy.*pip install scipy"):

@@ -28,7 +28,7 @@ def entropy_and_grad_block1(x, grad_x, t3, t4):
     t4 += 1
     np.negative(t4, out=t4)
     np.multiply(t4.view(np.uint64), t3, out=grad_x.view(np.uint64))
-    return t1,
+    return (t1,)
 
 
 def entropy_and_grad_buffers(n):

@@ -12,11 +12,15 @@ def train(x, y):
     Updates w, b.
     """
     samples = x.shape[0]
-    with np.errstate(over="ignore"), workspace(samples) as (t7, t8, p_1, xent, t10, t11, t12, t13,
-         grad_w):
+    with np.errstate(over="ignore"), workspace(samples) as (
+        t7, t8, p_1, xent, t10, t11, t12, t13, grad_w,
+    ):
         np.dot(w, x.T, out=t7)
         t9 = np.empty((samples,), bool)
-        t3, t4 = blockwise(train_block1, samples, 16384, (t7, y, t9, t11), (t8, p_1, xent, t10), (), (np.add, np.add))
+        t3, t4 = blockwise(
+            train_block1, samples, 16384, (t7, y, t9, t11), (t8, p_1, xent, t10), (), (np.add,
+            np.add),
+        )
         np.multiply(w, w, out=t12)
         t5 = np.add.reduce(t12)
         cost = t3 / samples + 0.01 * t5

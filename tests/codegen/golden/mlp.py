@@ -9,8 +9,10 @@ import numpy as np
 def train_step(X, y):
     """X (batch, 784) float32, y (batch,) int64 -> float32; updates W1, b1, W2, b2."""
     batch = X.shape[0]
-    with workspace(batch) as (t5, t6, hidden, t7, t8, t9, grad_logits, logits, t10, t11, t12, t13,
-         t14, grad_hidden, grad_b1, grad_W1, grad_W2, t15, t16):
+    with workspace(batch) as (
+        t5, t6, hidden, t7, t8, t9, grad_logits, logits, t10, t11, t12, t13, t14, grad_hidden, grad_b1,
+        grad_W1, grad_W2, t15, t16,
+    ):
         np.dot(X, W1, out=t5)
         blockwise(train_step_block1, batch, 128, (t5, hidden, t7), (t6,))
         np.dot(hidden, W2, out=t8)
@@ -20,7 +22,10 @@ def train_step(X, y):
         grad_logits.fill(0)
         grad_logits[t1, t2] = -np.divide(1, batch, dtype=np.float32)
         t3 = np.float32(batch)
-        (grad_b2,) = blockwise(train_step_block2, batch, 1638, (t8, grad_logits, t13), (logits, t10, t11, t12), (batch, t3), (np.add,))
+        (grad_b2,) = blockwise(
+            train_step_block2, batch, 1638, (t8, grad_logits, t13), (logits, t10, t11, t12), (batch, t3),
+            (np.add,),
+        )
         t14[...] = t13[t1, t2]
         t4 = np.add.reduce(t14, axis=None)
         loss = -(t4 / batch)
@@ -57,7 +62,7 @@ def train_step_block2(t8, grad_logits, t13, logits, t10, t11, t12, batch, t3):
     t11 /= t10
     grad_logits += t11
     grad_b2 = grad_logits.sum(axis=0)
-    return grad_b2,
+    return (grad_b2,)
 
 
 def train_step_block3(grad_W1, W1, t15):
