@@ -36,6 +36,7 @@ from .parameter import Parameter, Turn, parameter
 from .pytree import flatten, paths
 from .rewrite import SIMPLIFY, STABILIZE, RuleSet, rewrite
 from .rewrite import Mapping as NodeMap
+from .rewrite.contractions import plan_contractions
 from .rewrite.engine import compose
 from .rewrite.lower import LOWER
 
@@ -263,6 +264,9 @@ def _rewritten(given: list[Tensor], optimize: bool) -> tuple[list[Tensor], NodeM
         elif whole is not None and all(a is b for a, b in zip(whole, nodes, strict=True)):
             continue  # nothing was lowered
         nodes, step = rewrite(nodes, rules)
+        mapping = compose(mapping, step)
+    if optimize:
+        nodes, step = plan_contractions(nodes)
         mapping = compose(mapping, step)
     return nodes, mapping, frozenset(quiet)
 

@@ -160,7 +160,7 @@ def test_comments_name_the_users_lines():
 
 def test_the_users_names_survive():
     source = mlp().source
-    for name in ("hidden", "logits", "loss", "grad_W1", "grad_b2", "batch"):
+    for name in ("hidden", "logits", "loss", "W1", "b2", "batch"):
         assert re.search(rf"\b{name}\b", source)
 
 

@@ -148,7 +148,7 @@ class Builder:
             if (x, number, *up, None, *down) in self.products.multiples:
                 return i
         sizes = [count(frozenset(axes), self.sizes) for _, axes in leaves]
-        i = min(range(len(leaves)), key=sizes.__getitem__)
+        i = min(range(len(leaves)), key=lambda i: (sizes[i], not leaves[i][0].inputs))  # in place, rather than a copy
         return i if 2 * sizes[i] <= count(present, self.sizes) else None
 
     def multiplied(self, x: Tensor) -> Tensor:

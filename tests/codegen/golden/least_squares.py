@@ -1,4 +1,3 @@
-import collections
 import concurrent.futures
 import contextvars
 import os
@@ -42,9 +41,9 @@ def newton_step_buffers(m, n):
         ((n,), np.float64, 9, 10),  # t4
         ((n,), np.float64, 10, 11),  # t5
         ((*blocks(n, 16384),), np.float64, 10, 10),  # t6
-        ((n,), np.float64, 10, 21),  # grad_x
-        ((n, n), np.float64, 14, 21),  # t7
-        ((n, n), np.float64, 15, 18),  # t8
+        ((n,), np.float64, 10, 20),  # grad_x
+        ((n, n), np.float64, 13, 20),  # t7
+        ((n, n), np.float64, 14, 17),  # t8
     ]
 
 
@@ -52,52 +51,80 @@ THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 
 
 
 def blocks(n, rows):
-    """How many threads share the loop over n rows, and how many rows a block has."""
-    return THREADS if n >= 4 * rows else 1, min(n, rows)
+    """How many threads share the loop over n rows, and how many rows a block has: `rows` for a cache of 1 MiB."""
+    rows = min(n, max(1, rows * cache() >> 20))
+    return THREADS if n >= 4 * rows else 1, rows
 
 
 def blockwise(kernel, n, rows, arrays, scratch, whole=(), joins=()):
     """Run `kernel` on blocks of rows of the arrays; what it returns for each block is joined by the ufuncs `joins`."""
+    threads, rows = blocks(n, rows)
     if n <= rows:
         return kernel(*arrays, *[t[0] for t in scratch], *whole)
-    starts = range(0, n, rows)
-    parts = [()] * len(starts)
-    left = collections.deque(range(len(starts)))
+    parts = [()] * -(-n // rows)
+    left = list(reversed(range(len(parts))))
 
     def work(thread):
         while left:
             try:
-                k = left.popleft()
+                k = left.pop()
             except IndexError:  # another thread took the last one
                 return
-            here, m = slice(starts[k], starts[k] + rows), min(rows, n - starts[k])
+            here, m = slice(k * rows, k * rows + rows), min(rows, n - k * rows)
             parts[k] = kernel(*[x[here] for x in arrays], *[t[thread, :m] for t in scratch], *whole)
 
     tasks = []
     try:
-        for thread in range(1, blocks(n, rows)[0]):
+        for thread in range(1, threads):
             tasks.append(pool().submit(contextvars.copy_context().run, work, thread))
     except RuntimeError:
-        pass  # the interpreter is going down: this thread does it all
+        pass  # the interpreter is going down, or the system has no more threads: this one does what is left
     try:
         work(0)
     finally:
-        left.clear()  # after an error or interrupt the others stop with their block
-        concurrent.futures.wait(tasks)
+        finish(left, tasks)
     for task in tasks:
-        task.result()
+        if not task.cancelled():
+            task.result()
     return [join.reduce(part) for join, part in zip(joins, zip(*parts))] if joins else None
 
 
-pools = {}
+def finish(left, tasks):
+    """Let the other threads end the block they are at, and wait for them, through any interrupt."""
+    try:
+        left.clear()
+        for task in tasks:
+            task.cancel()
+        concurrent.futures.wait(tasks)
+    finally:
+        if not all(task.done() for task in tasks):
+            finish(left, tasks)
+
+
+process = {}
+"""What all functions of one process share: the pool of threads, and the size of the cache."""
 
 
 def pool():
     """The threads of this process; a forked child makes its own."""
-    if os.getpid() not in pools:
-        pools.clear()
-        pools[os.getpid()] = concurrent.futures.ThreadPoolExecutor(THREADS - 1)
-    return pools[os.getpid()]
+    key = os.getpid(), THREADS
+    if key not in process:
+        process.setdefault(key, concurrent.futures.ThreadPoolExecutor(THREADS - 1))
+    return process[key]
+
+
+def cache():
+    """The bytes of cache that a block should stay in: as SYMGRAPH_CACHE_BYTES says, else the second level of this machine."""
+    if "cache" not in process:
+        size = os.environ.get("SYMGRAPH_CACHE_BYTES", "")
+        try:
+            if not size:
+                with open("/sys/devices/system/cpu/cpu0/cache/index2/size") as file:
+                    size = min(max(1024 * int(file.read().strip().rstrip("K")), 1 << 18), 1 << 22)
+        except (OSError, ValueError):
+            size = 1 << 20
+        process["cache"] = int(size)
+    return process["cache"]
 
 
 class Workspaces:

@@ -1,4 +1,3 @@
-import collections
 import concurrent.futures
 import contextvars
 import os
@@ -12,61 +11,56 @@ def train(x, y):
     Updates w, b.
     """
     samples = x.shape[0]
-    with np.errstate(over="ignore"), workspace(samples) as (
-        t7, t8, p_1, xent, t10, t11, t12, t13, grad_w,
-    ):
-        np.dot(w, x.T, out=t7)
-        t9 = np.empty((samples,), bool)
+    with np.errstate(over="ignore"), workspace(samples) as (t6, t7, p_1, xent, t9, t10, t11, grad_w):
+        np.dot(w, x.T, out=t6)
+        t8 = np.empty((samples,), bool)
         t3, t4 = blockwise(
-            train_block1, samples, 16384, (t7, y, t9, t11), (t8, p_1, xent, t10), (), (np.add,
-            np.add),
+            train_block1, samples, 16384, (t6, y, t8, t10), (t7, p_1, xent, t9), (samples,),
+            (np.add, np.add),
         )
-        np.multiply(w, w, out=t12)
-        t5 = np.add.reduce(t12)
-        cost = t3 / samples + 0.01 * t5
-        np.dot(x.T, t11, out=t13)
+        cost = t3 / samples + 0.01 * (w @ w)
+        np.dot(x.T, t10, out=t11)
         np.multiply(0.02, w, out=grad_w)
-        t13 /= samples
-        grad_w -= t13
+        grad_w -= t11
         grad_w *= 0.1
-        t6 = b + 0.1 * (t4 / samples)
+        t5 = b + 0.1 * (t4 / samples)
         np.subtract(w, grad_w, out=w)
-        b[...] = t6
-        return [t9, cost]
+        b[...] = t5
+        return [t8, cost]
 
 
-def train_block1(t7, y, t9, t11, t8, p_1, xent, t10):
-    np.negative(t7, out=t8)
-    t8 -= b
-    np.exp(t8, out=p_1)
+def train_block1(t6, y, t8, t10, t7, p_1, xent, t9, samples):
+    np.negative(t6, out=t7)
+    t7 -= b
+    np.exp(t7, out=p_1)
     p_1 += 1
     np.divide(1, p_1, out=p_1)
-    np.greater(p_1, 0.5, out=t9)
-    np.logaddexp(t8, 0, out=xent)
+    np.greater(p_1, 0.5, out=t8)
+    np.logaddexp(t7, 0, out=xent)
     xent *= y
-    np.negative(t8, out=t8)
-    np.logaddexp(t8, 0, out=t8)
-    np.subtract(1, y, out=t10)
-    t8 *= t10
-    xent += t8
+    np.negative(t7, out=t7)
+    np.logaddexp(t7, 0, out=t7)
+    np.subtract(1, y, out=t9)
+    t7 *= t9
+    xent += t7
     t1 = np.add.reduce(xent)
-    np.subtract(y, p_1, out=t11)
-    t2 = np.add.reduce(t11)
+    np.subtract(y, p_1, out=p_1)
+    np.divide(p_1, samples, out=t10)
+    t2 = np.add.reduce(p_1)
     return t1, t2
 
 
 def train_buffers(samples):
     """The shape, dtype, first and last step of each buffer."""
     return [
-        ((samples,), np.float64, 3, 7),  # t7
-        ((*blocks(samples, 16384),), np.float64, 7, 7),  # t8
-        ((*blocks(samples, 16384),), np.float64, 7, 7),  # p_1
-        ((*blocks(samples, 16384),), np.float64, 7, 7),  # xent
-        ((*blocks(samples, 16384),), np.float64, 7, 7),  # t10
-        ((samples,), np.float64, 7, 17),  # t11
-        ((784,), np.float64, 8, 9),  # t12
-        ((784,), np.float64, 17, 20),  # t13
-        ((784,), np.float64, 18, 26),  # grad_w
+        ((samples,), np.float64, 3, 9),  # t6
+        ((*blocks(samples, 16384),), np.float64, 9, 9),  # t7
+        ((*blocks(samples, 16384),), np.float64, 9, 9),  # p_1
+        ((*blocks(samples, 16384),), np.float64, 9, 9),  # xent
+        ((*blocks(samples, 16384),), np.float64, 9, 9),  # t9
+        ((samples,), np.float64, 9, 16),  # t10
+        ((784,), np.float64, 16, 18),  # t11
+        ((784,), np.float64, 17, 24),  # grad_w
     ]
 
 
@@ -74,52 +68,80 @@ THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 
 
 
 def blocks(n, rows):
-    """How many threads share the loop over n rows, and how many rows a block has."""
-    return THREADS if n >= 4 * rows else 1, min(n, rows)
+    """How many threads share the loop over n rows, and how many rows a block has: `rows` for a cache of 1 MiB."""
+    rows = min(n, max(1, rows * cache() >> 20))
+    return THREADS if n >= 4 * rows else 1, rows
 
 
 def blockwise(kernel, n, rows, arrays, scratch, whole=(), joins=()):
     """Run `kernel` on blocks of rows of the arrays; what it returns for each block is joined by the ufuncs `joins`."""
+    threads, rows = blocks(n, rows)
     if n <= rows:
         return kernel(*arrays, *[t[0] for t in scratch], *whole)
-    starts = range(0, n, rows)
-    parts = [()] * len(starts)
-    left = collections.deque(range(len(starts)))
+    parts = [()] * -(-n // rows)
+    left = list(reversed(range(len(parts))))
 
     def work(thread):
         while left:
             try:
-                k = left.popleft()
+                k = left.pop()
             except IndexError:  # another thread took the last one
                 return
-            here, m = slice(starts[k], starts[k] + rows), min(rows, n - starts[k])
+            here, m = slice(k * rows, k * rows + rows), min(rows, n - k * rows)
             parts[k] = kernel(*[x[here] for x in arrays], *[t[thread, :m] for t in scratch], *whole)
 
     tasks = []
     try:
-        for thread in range(1, blocks(n, rows)[0]):
+        for thread in range(1, threads):
             tasks.append(pool().submit(contextvars.copy_context().run, work, thread))
     except RuntimeError:
-        pass  # the interpreter is going down: this thread does it all
+        pass  # the interpreter is going down, or the system has no more threads: this one does what is left
     try:
         work(0)
     finally:
-        left.clear()  # after an error or interrupt the others stop with their block
-        concurrent.futures.wait(tasks)
+        finish(left, tasks)
     for task in tasks:
-        task.result()
+        if not task.cancelled():
+            task.result()
     return [join.reduce(part) for join, part in zip(joins, zip(*parts))] if joins else None
 
 
-pools = {}
+def finish(left, tasks):
+    """Let the other threads end the block they are at, and wait for them, through any interrupt."""
+    try:
+        left.clear()
+        for task in tasks:
+            task.cancel()
+        concurrent.futures.wait(tasks)
+    finally:
+        if not all(task.done() for task in tasks):
+            finish(left, tasks)
+
+
+process = {}
+"""What all functions of one process share: the pool of threads, and the size of the cache."""
 
 
 def pool():
     """The threads of this process; a forked child makes its own."""
-    if os.getpid() not in pools:
-        pools.clear()
-        pools[os.getpid()] = concurrent.futures.ThreadPoolExecutor(THREADS - 1)
-    return pools[os.getpid()]
+    key = os.getpid(), THREADS
+    if key not in process:
+        process.setdefault(key, concurrent.futures.ThreadPoolExecutor(THREADS - 1))
+    return process[key]
+
+
+def cache():
+    """The bytes of cache that a block should stay in: as SYMGRAPH_CACHE_BYTES says, else the second level of this machine."""
+    if "cache" not in process:
+        size = os.environ.get("SYMGRAPH_CACHE_BYTES", "")
+        try:
+            if not size:
+                with open("/sys/devices/system/cpu/cpu0/cache/index2/size") as file:
+                    size = min(max(1024 * int(file.read().strip().rstrip("K")), 1 << 18), 1 << 22)
+        except (OSError, ValueError):
+            size = 1 << 20
+        process["cache"] = int(size)
+    return process["cache"]
 
 
 class Workspaces:

@@ -1,4 +1,3 @@
-import collections
 import concurrent.futures
 import contextvars
 import os
@@ -11,7 +10,7 @@ def train_step(X, y):
     batch = X.shape[0]
     with workspace(batch) as (
         t5, t6, hidden, t7, t8, t9, grad_logits, logits, t10, t11, t12, t13, t14, grad_hidden, grad_b1,
-        grad_W1, grad_W2, t15, t16,
+        t15, grad_W2, t16,
     ):
         np.dot(X, W1, out=t5)
         blockwise(train_step_block1, batch, 128, (t5, hidden, t7), (t6,))
@@ -32,9 +31,10 @@ def train_step(X, y):
         np.dot(grad_logits, W2.T, out=grad_hidden)
         np.multiply(grad_hidden.view(np.uint32), t7, out=grad_hidden.view(np.uint32))
         np.add.reduce(grad_hidden, axis=0, out=grad_b1)
-        np.dot(X.T, grad_hidden, out=grad_W1)
+        grad_hidden *= 0.1
+        np.dot(X.T, grad_hidden, out=t15)
         np.dot(hidden.T, grad_logits, out=grad_W2)
-        blockwise(train_step_block3, 784, 128, (grad_W1, W1), (t15,))
+        np.subtract(W1, t15, out=W1)
         grad_b1 *= 0.1
         np.subtract(b1, grad_b1, out=b1)
         grad_W2 *= 0.1
@@ -65,33 +65,27 @@ def train_step_block2(t8, grad_logits, t13, logits, t10, t11, t12, batch, t3):
     return (grad_b2,)
 
 
-def train_step_block3(grad_W1, W1, t15):
-    np.multiply(0.1, grad_W1, out=t15)
-    np.subtract(W1, t15, out=W1)
-
-
 def train_step_buffers(batch):
     """The shape, dtype, first and last step of each buffer."""
     return [
         ((batch, 128), np.float32, 5, 7),  # t5
         ((*blocks(batch, 128), 128), np.float32, 7, 7),  # t6
-        ((batch, 128), np.float32, 7, 30),  # hidden
+        ((batch, 128), np.float32, 7, 31),  # hidden
         ((batch, 128), bool, 7, 26),  # t7
         ((batch, 10), np.float32, 8, 20),  # t8
         ((batch,), np.int64, 15, 21),  # t9
-        ((batch, 10), np.float32, 19, 30),  # grad_logits
+        ((batch, 10), np.float32, 19, 31),  # grad_logits
         ((*blocks(batch, 1638), 10), np.float32, 20, 20),  # logits
         ((*blocks(batch, 1638), 1), np.float32, 20, 20),  # t10
         ((*blocks(batch, 1638), 10), np.float32, 20, 20),  # t11
         ((*blocks(batch, 1638), 1), np.float32, 20, 20),  # t12
         ((batch, 10), np.float32, 20, 21),  # t13
         ((batch, 1), np.float32, 21, 22),  # t14
-        ((batch, 128), np.float32, 25, 28),  # grad_hidden
-        ((128,), np.float32, 27, 33),  # grad_b1
-        ((784, 128), np.float32, 28, 31),  # grad_W1
-        ((128, 10), np.float32, 30, 35),  # grad_W2
-        ((*blocks(784, 128), 128), np.float32, 31, 31),  # t15
-        ((10,), np.float32, 36, 37),  # t16
+        ((batch, 128), np.float32, 25, 30),  # grad_hidden
+        ((128,), np.float32, 27, 34),  # grad_b1
+        ((784, 128), np.float32, 30, 32),  # t15
+        ((128, 10), np.float32, 31, 36),  # grad_W2
+        ((10,), np.float32, 37, 38),  # t16
     ]
 
 
@@ -99,52 +93,80 @@ THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 
 
 
 def blocks(n, rows):
-    """How many threads share the loop over n rows, and how many rows a block has."""
-    return THREADS if n >= 4 * rows else 1, min(n, rows)
+    """How many threads share the loop over n rows, and how many rows a block has: `rows` for a cache of 1 MiB."""
+    rows = min(n, max(1, rows * cache() >> 20))
+    return THREADS if n >= 4 * rows else 1, rows
 
 
 def blockwise(kernel, n, rows, arrays, scratch, whole=(), joins=()):
     """Run `kernel` on blocks of rows of the arrays; what it returns for each block is joined by the ufuncs `joins`."""
+    threads, rows = blocks(n, rows)
     if n <= rows:
         return kernel(*arrays, *[t[0] for t in scratch], *whole)
-    starts = range(0, n, rows)
-    parts = [()] * len(starts)
-    left = collections.deque(range(len(starts)))
+    parts = [()] * -(-n // rows)
+    left = list(reversed(range(len(parts))))
 
     def work(thread):
         while left:
             try:
-                k = left.popleft()
+                k = left.pop()
             except IndexError:  # another thread took the last one
                 return
-            here, m = slice(starts[k], starts[k] + rows), min(rows, n - starts[k])
+            here, m = slice(k * rows, k * rows + rows), min(rows, n - k * rows)
             parts[k] = kernel(*[x[here] for x in arrays], *[t[thread, :m] for t in scratch], *whole)
 
     tasks = []
     try:
-        for thread in range(1, blocks(n, rows)[0]):
+        for thread in range(1, threads):
             tasks.append(pool().submit(contextvars.copy_context().run, work, thread))
     except RuntimeError:
-        pass  # the interpreter is going down: this thread does it all
+        pass  # the interpreter is going down, or the system has no more threads: this one does what is left
     try:
         work(0)
     finally:
-        left.clear()  # after an error or interrupt the others stop with their block
-        concurrent.futures.wait(tasks)
+        finish(left, tasks)
     for task in tasks:
-        task.result()
+        if not task.cancelled():
+            task.result()
     return [join.reduce(part) for join, part in zip(joins, zip(*parts))] if joins else None
 
 
-pools = {}
+def finish(left, tasks):
+    """Let the other threads end the block they are at, and wait for them, through any interrupt."""
+    try:
+        left.clear()
+        for task in tasks:
+            task.cancel()
+        concurrent.futures.wait(tasks)
+    finally:
+        if not all(task.done() for task in tasks):
+            finish(left, tasks)
+
+
+process = {}
+"""What all functions of one process share: the pool of threads, and the size of the cache."""
 
 
 def pool():
     """The threads of this process; a forked child makes its own."""
-    if os.getpid() not in pools:
-        pools.clear()
-        pools[os.getpid()] = concurrent.futures.ThreadPoolExecutor(THREADS - 1)
-    return pools[os.getpid()]
+    key = os.getpid(), THREADS
+    if key not in process:
+        process.setdefault(key, concurrent.futures.ThreadPoolExecutor(THREADS - 1))
+    return process[key]
+
+
+def cache():
+    """The bytes of cache that a block should stay in: as SYMGRAPH_CACHE_BYTES says, else the second level of this machine."""
+    if "cache" not in process:
+        size = os.environ.get("SYMGRAPH_CACHE_BYTES", "")
+        try:
+            if not size:
+                with open("/sys/devices/system/cpu/cpu0/cache/index2/size") as file:
+                    size = min(max(1024 * int(file.read().strip().rstrip("K")), 1 << 18), 1 << 22)
+        except (OSError, ValueError):
+            size = 1 << 20
+        process["cache"] = int(size)
+    return process["cache"]
 
 
 class Workspaces:
