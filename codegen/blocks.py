@@ -7,6 +7,8 @@ import concurrent.futures
 import contextvars
 import os
 
+from .cache import cache, process
+
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -67,6 +69,3 @@ def pool():
     if key not in process:
         process.setdefault(key, concurrent.futures.ThreadPoolExecutor(THREADS - 1))
     return process[key]
-
-
-from .cache import cache, process

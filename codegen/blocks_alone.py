@@ -3,7 +3,7 @@
 The text of this module, without this paragraph, stands in each generated module that is to use one thread.
 """
 
-import os
+from .cache import cache
 
 
 def blocks(n, rows):

@@ -7,20 +7,36 @@ import inspect
 from functools import cache
 from types import ModuleType
 
-from . import blocks, workspace
+from . import blocks, blocks_alone, workspace
+from . import cache as cache_size
+
+SCALED = ("max(1, rows * cache() >> 20)", ": `rows` for a cache of 1 MiB")
+"""What a block's rows are by default, and how it is said: as many as fit the cache of the machine the module runs on."""
 
 
 def support(buffers: bool, kernels: bool, threads: int | None, table: str) -> str:
     """The text that follows the functions of a module which has buffers or kernels."""
     parts = []
-    if kernels:
+    if kernels and threads == 1:
+        parts += [_body(blocks_alone), _body(cache_size)]
+    elif kernels:
         text = _body(blocks)
         if threads is not None:
             text = _replaced(text, "THREADS = ", f"THREADS = {threads}")
-        parts.append(text)
+        parts += [text, _body(cache_size)]
     if buffers:
         parts += [_body(workspace), f"workspace = Workspaces({table})"]
     return "".join(f"\n\n\n{part}" for part in parts)
+
+
+def with_fixed_tile(text: str) -> str:
+    """The text of a module whose blocks have the rows that it says, whatever the machine."""
+    scaled, said = SCALED
+    asked = _function(_body(cache_size), "cache")
+    if scaled not in text:
+        return text
+    text = text.replace(scaled, "max(1, rows)").replace(said, "").replace(f"\n\n\n{asked}", "")
+    return text if "process[" in text else text.replace(f"\n\n\n{_body(cache_size).split(chr(10) * 3)[0]}", "")
 
 
 @cache
@@ -29,6 +45,12 @@ def _body(module: ModuleType) -> str:
     text = inspect.getsource(module)
     first = next(n for n in ast.parse(text).body[1:] if not isinstance(n, ast.Import | ast.ImportFrom))
     return "\n".join(text.splitlines()[first.lineno - 1 :])
+
+
+def _function(text: str, name: str) -> str:
+    """The definition of a function in a text, as it stands there."""
+    node = next(n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef) and n.name == name)
+    return "\n".join(text.splitlines()[node.lineno - 1 : node.end_lineno])
 
 
 def _replaced(text: str, start: str, line: str) -> str:

@@ -16,8 +16,9 @@ class Workspaces:
         try:
             return self.free[sizes].pop()
         except (KeyError, IndexError):
-            while len(self.free) >= self.kept:
-                self.free.pop(next(iter(self.free)), None)
+            if sizes not in self.free:
+                for oldest in list(self.free)[: len(self.free) + 1 - self.kept]:
+                    self.free.pop(oldest, None)
             return Workspace(self.plan(*sizes), self.free.setdefault(sizes, []))
 
 
@@ -25,25 +26,31 @@ class Workspace:
     """The buffers of one call, placed in one block of memory: those in use at the same step never overlap."""
 
     def __init__(self, plan, free):
-        self.free, placed, end = free, [], 0
-        sizes = [-(-np.dtype(dtype).itemsize * int(np.prod(shape)) // 64) * 64 for shape, dtype, _, _ in plan]
-        offsets = [0] * len(plan)
-        for i in sorted(range(len(plan)), key=lambda i: -sizes[i]):
-            first, last = plan[i][2:]
-            taken = [j for j in placed if plan[j][2] <= last and first <= plan[j][3]]
-            for start, stop in sorted((offsets[j], offsets[j] + sizes[j]) for j in taken):
-                if offsets[i] + sizes[i] <= start:
-                    break
-                offsets[i] = max(offsets[i], stop)
-            placed.append(i)
-            end = max(end, offsets[i] + sizes[i])
-        memory = np.empty(end + 64, np.uint8)
+        offsets, self.nbytes = placed(plan)
+        memory = np.empty(self.nbytes + 64, np.uint8)
         start = -memory.ctypes.data % 64
-        self.nbytes = end
+        self.free = free
         self.buffers = [np.ndarray(shape, dtype, memory, start + at) for (shape, dtype, _, _), at in zip(plan, offsets)]
 
     def __enter__(self):
         return self.buffers
 
-    def __exit__(self, *error):
-        self.free.append(self)
+    def __exit__(self, error, *_):
+        if error is None or issubclass(error, Exception):
+            self.free.append(self)  # not after an interrupt: another thread may not have ended its block
+
+
+def placed(plan):
+    """Where each buffer begins, the largest placed first, and how many bytes they take together."""
+    offsets, done, end = [0] * len(plan), [], 0
+    sizes = [-(-np.dtype(dtype).itemsize * int(np.prod(shape)) // 64) * 64 for shape, dtype, _, _ in plan]
+    for i in sorted(range(len(plan)), key=lambda i: -sizes[i]):
+        first, last = plan[i][2:]
+        taken = [j for j in done if plan[j][2] <= last and first <= plan[j][3]]
+        for start, stop in sorted((offsets[j], offsets[j] + sizes[j]) for j in taken):
+            if offsets[i] + sizes[i] <= start:
+                break
+            offsets[i] = max(offsets[i], stop)
+        done.append(i)
+        end = max(end, offsets[i] + sizes[i])
+    return offsets, end

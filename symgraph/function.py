@@ -38,6 +38,7 @@ from .rewrite import SIMPLIFY, STABILIZE, RuleSet, rewrite
 from .rewrite import Mapping as NodeMap
 from .rewrite.contractions import plan_contractions
 from .rewrite.engine import compose
+from .rewrite.expand import EXPAND
 from .rewrite.lower import LOWER
 
 
@@ -201,7 +202,7 @@ def function(
     given = [*nodes, *[new for _, new in changes]]
     check_leaves(leaves, keys, given, outputs_known=bool(results) or bool(changes))
     checks = dimension_checks(leaves, given)
-    lowered, mapping, quiet = _rewritten(given, optimize)
+    lowered, mapping, quiet = _rewritten(given, optimize, style)
     names = source_names(given, mapping, results, outputs)
     names.update(dict(zip(leaves, keys, strict=True)))
     program = Program(
@@ -251,17 +252,19 @@ def evaluate(outputs: Any, values: Mapping[Tensor, Any] | None = None) -> Any:
 # Rewriting -----------------------------------------------------------------------------------------------------------
 
 
-def _rewritten(given: list[Tensor], optimize: bool) -> tuple[list[Tensor], NodeMap, frozenset[str]]:
+def _rewritten(given: list[Tensor], optimize: bool, style: str) -> tuple[list[Tensor], NodeMap, frozenset[str]]:
     """The graph ready for emission, the successor of every node as written, and the warnings that are harmless."""
     passes: list[RuleSet] = [STABILIZE + SIMPLIFY, LOWER, SIMPLIFY] if optimize else [STABILIZE, LOWER]
+    if optimize and style == "fast":
+        passes.insert(2, EXPAND)
     quiet: set[str] = set()
-    whole: list[Tensor] | None = None
+    whole: list[Tensor] = []
     nodes, mapping = list(given), {node: node for node in toposort(given)}
     for rules in passes:
         if rules is LOWER:
             quiet = _harmless_warnings(nodes)
             whole = nodes
-        elif whole is not None and all(a is b for a, b in zip(whole, nodes, strict=True)):
+        elif rules is SIMPLIFY and all(a is b for a, b in zip(whole, nodes, strict=True)):
             continue  # nothing was lowered
         nodes, step = rewrite(nodes, rules)
         mapping = compose(mapping, step)

@@ -15,6 +15,7 @@ from ..dims import same_shape
 from ..errors import SymgraphError
 from ..provenance import current
 from .facts import Facts, facts
+from .multiples import multiples_taken
 from .pattern import NodeRule, Rule, RuleSet
 
 Mapping = dict[Tensor, Tensor]
@@ -51,6 +52,7 @@ def _walked(
     facts.current = Facts(order if rules.values else (), outputs, walk.held)
     if rules.values is not None and not walk.held:
         facts.current.values = rules.values(order)
+        facts.current.taken = multiples_taken(order, facts.current.shared, outputs)
     try:
         walk.all(order)
     finally:
@@ -72,7 +74,8 @@ class _Walk:
 
     def all(self, order: Sequence[Tensor]) -> None:
         """Every node of a topological order; only where a rule fires is there more to do than to rebuild."""
-        done, at, shared, values = self.done, self.rules.at, facts.current.shared, facts.current.values
+        done, at, values = self.done, self.rules.at, facts.current.values
+        shared, taken = facts.current.shared, facts.current.taken
         for node in order:
             if node in done:
                 continue
@@ -95,6 +98,8 @@ class _Walk:
             new = done[node]
             if node in shared:
                 shared.add(new)
+                if node in taken:
+                    taken.add(new)
             if values is not None:
                 values.carry(node, new)
                 values.settled(new)

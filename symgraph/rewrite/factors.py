@@ -22,13 +22,16 @@ from ..core import Constant, Tensor
 from ..dims import Shape, same_shape
 from ..dtypes import is_complex
 from ..ops.late import F
-from .facts import facts, used_once
+from .facts import facts, may_open
 from .pattern import node_rules
 
 MOST_FACTORS = 10
 """Longer products are looked at in parts, so that a chain of any length takes linear time."""
 
 UNKNOWN_SIZE = 1000
+SHORT = 8
+"""Numbers of no more characters are written as they are."""
+
 COSTS = {"divide": 4.0, "reciprocal": 4.0, "exp": 20.0}
 
 multiply, divide, negative, reciprocal, sqrt = F.multiply, F.divide, F.negative, F.reciprocal, F.sqrt
@@ -88,7 +91,7 @@ def monomial(root: Tensor, opened: Set[Tensor] = frozenset()) -> Monomial | None
             found.coefficient = found.coefficient * number if power > 0 else found.coefficient / number
             found.numbers += 1
             continue
-        alone = node is root or used_once(node)
+        alone = node is root or may_open(node)
         if _splits(node) and (alone or node in opened):
             owned = owned and alone
             if owned:
@@ -158,11 +161,11 @@ def product(m: Monomial, dtype: Any) -> Tensor:
 
 
 def _scaled_below(c: Any, below: Tensor) -> Tensor:
-    """c / below, written 1 / (n * below) where c is one n-th."""
+    """c / below, written 1 / (n * below) where c is one n-th and has no short decimal: 0.1 / n, but 1 / (3 * n)."""
+    if isinstance(c, complex) or abs(c) >= 1 or len(repr(c)) <= SHORT:
+        return c / below
     inverse = 1 / c
-    if c not in (1, -1) and abs(c) < 1 and not isinstance(c, complex) and inverse == round(inverse):
-        return 1 / (inverse * below)
-    return c / below
+    return 1 / (inverse * below) if inverse == round(inverse) else c / below
 
 
 def _raised(x: Tensor, n: int) -> Tensor:

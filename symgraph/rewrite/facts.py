@@ -26,6 +26,8 @@ class Facts:
         """How many terms a sum has."""
         self.values: Any = None
         """The values of the nodes as rational functions (`identity.Values`), where the rules ask for them."""
+        self.taken: set[Tensor] = set()
+        """The shared multiples whose every user takes their factor over (`factors.multiples_taken`), and what became of them."""
         seen: set[Tensor] = set()
         for node in order:
             for x in node.inputs:
@@ -41,6 +43,11 @@ class _Holder(threading.local):
 
 facts = _Holder()
 """`facts.current` belongs to the walk that is on in this thread."""
+
+
+def may_open(node: Tensor) -> bool:
+    """Whether taking the value apart repeats no work: it has one user, or all of them take it apart."""
+    return node not in facts.current.shared or node in facts.current.taken
 
 
 def used_once(node: Tensor) -> bool:

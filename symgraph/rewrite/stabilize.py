@@ -92,9 +92,9 @@ STABILIZE = RuleSet(
     # tanh
     rule((exp(x) - exp(-x)) / (exp(x) + exp(-x)), lambda x: F.tanh(x), tag="finite-real"),
     rule(2 * sigmoid(2 * x) - 1, lambda x: F.tanh(x)),
-    # 0 log 0 = 0
-    rule(x * log(y), lambda x, y: None if isinstance(x.op, Constant) else F.xlogy(x, y), tag="finite-real"),
-    rule(x * log1p(y), lambda x, y: None if isinstance(x.op, Constant) else F.xlog1py(x, y), tag="finite-real"),
+    # 0 log 0 = 0, for weights that may be 0: numbers and sizes are not
+    rule(x * log(y), lambda x, y: F.xlogy(x, y) if x.leafy else None, tag="finite-real"),
+    rule(x * log1p(y), lambda x, y: F.xlog1py(x, y) if x.leafy else None, tag="finite-real"),
     # the square of a norm has a derivative everywhere
     rule(some(Norm, "n")(x) ** 2, _square_of_norm, example=lambda x: F.norm(x, axis=-1) ** 2),
     rule(F.square(some(Norm, "n")(x)), _square_of_norm, example=lambda x: F.square(F.norm(x, axis=-1))),

