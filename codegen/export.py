@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from textwrap import dedent, indent
 from typing import Any
@@ -23,9 +23,12 @@ from symgraph.dims import code as size_code
 from symgraph.errors import CompileError
 from symgraph.ops.code import dtype as dtype_code
 
+from . import shield
 from .names import Names
 from .program import Check
 from .runtime import Argument
+from .support import body
+from .writes import first_write
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
@@ -44,8 +47,11 @@ def export(
     checks: Sequence[Check],
     constants: Arrays,
     arrays: Arrays,
+    updated: Collection[str] = (),
 ) -> None:
     """Write the function `name` of `source_text` as the module `path`, with its constants and parameters (`arrays`).
+
+    The function writes the parameters called `updated`: one call at a time, and all of them or none.
 
     Both files are complete under temporary names before either takes its place. Without arrays there is no `.npz`.
 
@@ -53,7 +59,7 @@ def export(
     missing directory and `IsADirectoryError` where a directory has that name; then nothing is written.
     """
     target = _target(path)
-    text = module_text(source_text, name, arguments, checks, list(constants), list(arrays))
+    text = module_text(source_text, name, arguments, checks, constants, arrays, updated)
     files = {target: text.encode()}
     stored = {**constants, **arrays}
     keys = _keys(list(stored))
@@ -94,11 +100,12 @@ def module_text(
     name: str,
     arguments: Sequence[Argument],
     checks: Sequence[Check],
-    constants: Sequence[str],
-    parameters: Sequence[str],
+    constants: Arrays,
+    parameters: Arrays,
+    updated: Collection[str] = (),
 ) -> str:
     """The text of the exported module."""
-    return _Module(source_text, name, arguments, checks, constants, parameters).text()
+    return _Module(source_text, name, arguments, checks, constants, parameters, updated).text()
 
 
 class _Module:
@@ -110,11 +117,13 @@ class _Module:
         name: str,
         arguments: Sequence[Argument],
         checks: Sequence[Check],
-        constants: Sequence[str],
-        parameters: Sequence[str],
+        constants: Arrays,
+        parameters: Arrays,
+        updated: Collection[str],
     ) -> None:
         self.name, self.arguments, self.checks = name, arguments, checks
-        self.parameters = parameters
+        self.parameters, self.updated = parameters, updated
+        self.writes = first_write(source, name, updated) if updated else None
         self.stored = [*constants, *parameters]
         self.keys = _keys(self.stored)
         self.standard, self.imports, self.body = _split(source)
@@ -125,6 +134,9 @@ class _Module:
         self.saved, self.arrays, self.save = names.take("PARAMETERS"), names.take("arrays"), names.take("save")
         self.checked, self.as_array = names.take("checked"), names.take("as_array")
         self.function, self.call = names.take("function"), names.take("call")
+        self.lock, self.threading = names.take("lock"), names.take("threading")
+        self.shield, self.starts = names.take("Shield"), names.take("starts")
+        self.fit, self.signal = names.take("check_parameters"), "_signal"
         self.path, self.file, self.temporary = names.take("path"), names.take("file"), names.take("temporary")
         self.dims = Names(
             {*self.stored, *[a.identifier for a in arguments], self.as_array, self.function, "min", "max"}
@@ -144,24 +156,87 @@ class _Module:
         if self.stored:
             if "import os" not in standard:
                 standard.append("import os" if self.os == "os" else f"import os as {self.os}")
-        if self.arguments:
+        standard += [f"import {m}" if m == n else f"import {m} as {n}" for m, n in self._for_updates()]
+        standard.sort()
+        if self.arguments or self.parameters:
             standard.append("from functools import wraps" + ("" if self.wraps == "wraps" else f" as {self.wraps}"))
         lines += [*standard, *([""] if standard else []), self.imports]
         if self.stored:
             lines += ["", f'{self.saved} = {self.os}.path.splitext({self.os}.path.abspath(__file__))[0] + ".npz"', ""]
             lines.append(f"with np.load({self.saved}) as {self.arrays}:")
             lines += [f"    {n} = {self.arrays}[{quoted(self.keys[n])}]" for n in self.stored]
+            lines += ["", f"{self.lock} = {self.threading}.RLock()"] if self.updated else []
         return "\n".join(lines)
+
+    def _for_updates(self) -> list[tuple[str, str]]:
+        """The modules that updates need, and what they are called here."""
+        if not self.updated:
+            return []
+        return [*([("_signal", self.signal)] if self._is_shielded() else []), ("threading", self.threading)]
+
+    def _is_shielded(self) -> bool:
+        """Whether an interrupt could come between two updates."""
+        return self.writes is not None and not self.writes[1]
+
+    def _run(self) -> list[str]:
+        """The call of the function: where it updates parameters, alone, on arrays that fit, and past interrupts."""
+        ids = ", ".join(a.identifier for a in self.arguments)
+        lines = [f"return {self.function}({ids})"]
+        if self._is_shielded():
+            lines = [f"with {self.shield}({self.starts}):", f"    {lines[0]}"]
+        if self.parameters:
+            lines = [f"{self.fit}()", *lines]
+        return [f"with {self.lock}:", *[f"    {line}" for line in lines]] if self.updated else lines
+
+    def _shield(self) -> str:
+        """What holds an interrupt back while parameters are written, and from where on they are."""
+        assert self.writes is not None
+        text = body(shield).replace("class Shield:", f"class {self.shield}:").replace("_signal.", f"{self.signal}.")
+        more = ", Workspace.__exit__.__code__: 0" if "class Workspace:" in self.body else ""
+        code = f"{self.name}.__code__"
+        return (
+            f"{text}\n\n\ndef {self.starts}(code={code}):\n"
+            f'    """The lines from which parameters are written."""\n'
+            f"    return {{code: code.co_firstlineno + {self.writes[0]}{more}}}"
+        )
+
+    def _fit(self) -> str:
+        """What makes sure, before a call, that the parameters are still what they were."""
+        local = Names(self.stored)
+        name, array, dtype, shape, updated = (local.take(n) for n in ("name", "array", "dtype", "shape", "updated"))
+        rows = "".join(
+            f"        ({quoted(n)}, {n}, {dtype_code(a.dtype)}, {a.shape}, {n in self.updated}),\n"
+            for n, a in self.parameters.items()
+        )
+        return (
+            dedent(f'''
+            def {self.fit}():
+                """Each parameter must be an array of its dtype and shape, and writeable if it is updated."""
+                for {name}, {array}, {dtype}, {shape}, {updated} in [
+            @rows@
+                ]:
+                    if not isinstance({array}, np.ndarray) or {array}.dtype != {dtype} or {array}.shape != {shape}:
+                        raise ValueError(
+                            f"the parameter {{{name}}} must be an array of dtype {{np.dtype({dtype})}} and shape {{{shape}}}"
+                        )
+                    if {updated} and not {array}.flags.writeable:
+                        raise ValueError(f"the parameter {{{name}}} is to be updated, but its array is read-only")
+            ''')
+            .strip("\n")
+            .replace("@rows@", rows.rstrip("\n"))
+        )
 
     def _guard(self) -> str:
         """`name` behind a check of its arguments: dtypes and ranks first, then sizes, fixed and named."""
-        if not self.arguments:
+        if not self.arguments and not self.parameters:
             return ""
         ids = [a.identifier for a in self.arguments]
         lines = [line for a in self.arguments for line in self._checked(a)]
         lines += self._size_checks()
-        body = indent("\n".join([*lines, f"return {self.function}({', '.join(ids)})"]), " " * 8)
-        return (
+        body = indent("\n".join([*lines, *self._run()]), " " * 8)
+        before = f"{self._shield()}\n\n\n" if self._is_shielded() else ""
+        before += f"{self._fit()}\n\n\n" if self.parameters else ""
+        return before + (
             dedent(f'''
             def {self.as_array}(name, value, dtype, ndim):
                 """`value` as an array of `dtype` with `ndim` axes, cast only where no value can be lost."""
@@ -251,6 +326,7 @@ class _Module:
         return [f"{who}{size}=", (size_code(size, names),)]
 
     def _save(self) -> str:
+        lock = f"with {self.lock}, " if self.updated else "with "
         pairs = [f"{self.keys[n]}={n}" for n in self.stored]
         call = f"np.savez({self.file}, {', '.join(pairs)})"
         if len(call) > 100:
@@ -260,7 +336,7 @@ class _Module:
                 """Write the present parameters to `{self.path}`, where this module finds them: all or none."""
                 {self.temporary} = f"{{{self.os}.fspath({self.path})}}.{{{self.os}.getpid()}}.tmp"
                 try:
-                    with open({self.temporary}, "wb") as {self.file}:
+                    {lock}open({self.temporary}, "wb") as {self.file}:
                         @call@
                     {self.os}.replace({self.temporary}, {self.path})
                 finally:

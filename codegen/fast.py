@@ -35,12 +35,19 @@ from .fuse import Unit, fuse, is_final, row_operands
 from .memory import Storage, nominal_bytes
 from .plain import Plain
 from .program import Program
+from .schedule import eager
 from .source import Source
 from .support import support
 from .text import wrapped
 
 END = 1 << 60
 """The step after the last, until which results are kept."""
+
+LARGE = 1 << 17
+"""Arrays of fewer elements are computed without a loop over blocks: the second level of the cache holds a few of them."""
+
+MANY = 3
+"""Steps on vectors of unknown length that make a loop worth its line; on rows of matrices, twice as many."""
 
 NOWHERE: frozenset[Tensor] = frozenset()
 
@@ -73,6 +80,7 @@ class Fast(Plain):
         for name in ("workspace", "blockwise"):
             self.shared.names.taken.add(name)
             self.names.taken.add(name)
+        self.plan = eager(self.plan, [*program.outputs, *[new for _, new in program.updates]])
         self.keeps = _keeps(self.plan.steps, self.plan.roots)
         self.storages: list[Storage] = []
         self.storage_of: dict[Tensor, Storage] = {}
@@ -135,8 +143,8 @@ class Fast(Plain):
         x = widest.inputs[0] if is_final(widest) else widest
         count = prod(x.shape)
         if isinstance(count, int):
-            return count > self.program.tile
-        return len(steps) >= 3
+            return count > LARGE
+        return len(steps) >= (MANY if isinstance(prod(x.shape[1:]), int) and same(prod(x.shape[1:]), 1) else 2 * MANY)
 
     def _lifetimes(self, units: list[Unit]) -> dict[Tensor, int]:
         """The last unit that reads each value, through views and casts."""

@@ -38,13 +38,13 @@ def row_operands(node: Tensor) -> tuple[bool, ...] | None:
     if not all(isinstance(x.aval, ShapedArray) for x in node.inputs):
         return None
     if is_final(node):
-        return (True,)
+        return (True,) * len(node.inputs)
     return op.by_rows(node.aval, *[x.aval for x in node.inputs])
 
 
 def is_final(node: Tensor) -> bool:
     """Whether the step reduces the rows themselves, and its result is there only after the last block."""
-    return bool(getattr(node.op, "combine", None)) and 0 in node.op.axis  # type: ignore[attr-defined]
+    return isinstance(node.op, Primitive) and node.op.joins_rows()
 
 
 def space_of(node: Tensor) -> Any:
@@ -167,8 +167,9 @@ def _ordered(
     units: list[Unit] = []
     done: set[Tensor] = set()
     at_end = set(last).union(*[groups[node] for node in last if node in groups])
+    seeds = [node for node in reversed(steps) if groups.get(node, [node])[-1] is node]  # a group comes with its last
     for late in (False, True):
-        stack = [node for node in reversed(steps) if (node in at_end) is late]
+        stack = [node for node in seeds if (node in at_end) is late]
         while stack:
             node = stack[-1]
             if node in done:

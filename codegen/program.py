@@ -35,7 +35,7 @@ class Program:
     threads: int | None = None
     """How many threads may share a loop over blocks; None for as many as the process may use."""
     tile: int = 16384
-    """How many elements of the widest array a block has."""
+    """How many elements of the widest array a block has; unless it is asked for, for a cache of 1 MiB."""
     quiet: frozenset[str] = frozenset()
     """Floating-point warnings that the optimized formulas raise without harm."""
 

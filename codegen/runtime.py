@@ -15,7 +15,10 @@ from symgraph.dims import Dim, Shape, Variable, evaluate
 from symgraph.dtypes import DType, is_complex
 from symgraph.errors import CompileError, DTypeError, ShapeError
 
+from . import blocks
+from .donated import stored
 from .program import Check
+from .shield import Shield
 from .source import Source
 
 _serial = itertools.count(1)
@@ -35,6 +38,8 @@ def load_text(text: str, name: str, values: Mapping[str, Any]) -> Callable[..., 
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         raise CompileError(f"{name} uses {error.name}, which is not installed: pip install {package}") from None
+    if "process" in scope and "blockwise" in scope:
+        scope["process"] = blocks.process  # one pool of threads for all functions
     linecache.cache[filename] = len(text), None, text.splitlines(keepends=True), filename
     function: Callable[..., Any] = scope[name]
     return function
@@ -55,17 +60,32 @@ class Argument:
         return f"{self.name} {format_shape(self.shape)} {self.dtype}"
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What a function keeps between calls: its parameters, whose turn it is, and those that it updates."""
+
+    parameters: Mapping[str, Any]
+    turn: Any
+    updated: frozenset[str] = frozenset()
+    starts: Callable[[], dict[Any, int]] = dict
+    """For a shield: the line from which each function writes parameters."""
+    whole: bool = True
+    """Whether no interrupt can come between two updates, even without a shield."""
+
+
 def guarded(
     function: Callable[..., Any],
     arguments: Sequence[Argument],
     checks: Sequence[Check],
-    turn: Any = None,
+    kept: Kept | None = None,
     restore: Callable[[Any], Any] | None = None,
+    donate: Callable[[Any, Sequence[Any]], list[Any]] | None = None,
 ) -> Callable[..., Any]:
     """`function` behind a check of its arguments, which costs well under a microsecond when all is well.
 
-    It runs in its `turn`, if it has one: a context whose `lock` is all there is to it as long as it has no `parent`.
-    `restore` is applied to what it returns.
+    What keeps parameters runs in its turn: a context whose `lock` is all there is to it as long as it has no `parent`.
+    `restore` is applied to what the function returns. With `donate`, which tells for each result the array that it is
+    written into, those arrays come before the arguments.
     """
     names = [f"a{i}" for i in range(len(arguments))]
     scope: dict[str, Any] = {"ndarray": np.ndarray, "float64": np.float64, "function": function}
@@ -74,20 +94,59 @@ def guarded(
     scope["mismatch"] = lambda values: explain_mismatch(arguments, checks, values)
     scope |= {f"d{i}": argument.dtype for i, argument in enumerate(arguments)}
     result = f"function({', '.join(names)})"
+    steps = []
+    if donate is not None:
+        scope |= {"donate": donate, "stored": stored}
+        steps.append(f"targets = donate(out, [{', '.join(names)}])")
+        result = f"stored({result}, targets)"
     if restore is not None:
         scope["restore"] = restore
         result = f"restore({result})"
+    steps.append(f"return {result}")
+    if donate is not None or (kept is not None and not kept.whole):
+        scope |= {"Shield": Shield, "starts": lambda: {stored.__code__: 0, **(kept.starts() if kept else {})}}
+        steps = ["with Shield(starts):", *[f"    {step}" for step in steps]]
     lines = [*_types(arguments), *_sizes(arguments, checks)]
-    if turn is None:
-        lines.append(f"return {result}")
+    if kept is None:
+        lines += steps
     else:
-        scope |= {"turn": turn, "lock": turn.lock}
-        lines += ["with lock:", "    if turn.parent is None:", f"        return {result}"]
-        lines += ["with turn:", f"    return {result}"]
-    text = f"def call({', '.join(names)}):\n    " + "\n    ".join(lines)
+        steps = [*_unchanged(kept, scope), *steps]
+        scope |= {"turn": kept.turn, "lock": kept.turn.lock}
+        lines += ["with lock:", "    if turn.parent is None:", *[f"        {step}" for step in steps]]
+        lines += ["with turn:", *[f"    {step}" for step in steps]]
+    takes = names if donate is None else ["out", *names]
+    text = f"def call({', '.join(takes)}):\n    " + "\n    ".join(lines)
     exec(compile(text, "<symgraph arguments>", "exec"), scope)
     entry: Callable[..., Any] = scope["call"]
     return entry
+
+
+def _unchanged(kept: Kept, scope: dict[str, Any]) -> list[str]:
+    """Lines that make sure that each parameter still has its array, and those that are updated can be."""
+    arrays = {name: p._array for name, p in kept.parameters.items()}
+    tests = []
+    for i, (name, p) in enumerate(kept.parameters.items()):
+        scope |= {f"p{i}": p, f"v{i}": arrays[name]}
+        tests.append(f"p{i}._array is not v{i}" + (f" or not v{i}.flags.writeable" if name in kept.updated else ""))
+    scope["unfit"] = lambda: explain_unfit(kept, arrays)
+    return [f"if {' or '.join(tests)}:", "    unfit()"]
+
+
+def explain_unfit(kept: Kept, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """Raise the error that says which parameter is no longer what it was."""
+    for name, array in arrays.items():
+        now = kept.parameters[name]._array
+        if now is not array:
+            what = f"{now.dtype} {now.shape}" if isinstance(now, np.ndarray) else type(now).__name__
+            raise CompileError(
+                f"the array of parameter {name} ({array.dtype} {array.shape}) has been replaced by another ({what}); "
+                "assign to .value, which copies into it, or compile the function anew"
+            )
+        if name in kept.updated and not array.flags.writeable:
+            raise ValueError(
+                f"parameter {name} is to be updated, but its array is read-only; nothing was computed. "
+                "Make it writeable, or compile the function without this update"
+            )
 
 
 def _types(arguments: Sequence[Argument]) -> Iterator[str]:

@@ -1,16 +1,18 @@
-"""The order of the steps, and which of them share a line.
+"""The order of the steps.
 
-One order serves every style: depth first from the outputs, operands from left to right, which computes a value shortly
-before it is used. Fusion and memory planning take this schedule and refine it; the plain style needs only `inline`.
+Depth first from the outputs, operands from left to right, computes a value shortly before it is used. The fast style moves
+forward what frees at least the memory that it takes: the gradient of a weight, for example, is computed as soon as it is
+the last to read its two operands, and not when all the cotangents are there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
-from symgraph.core import Item, Tensor
+from symgraph.core import Constant, Item, Leaf, Tensor
 
+from .memory import nominal_bytes
 from .program import Program
 
 
@@ -50,3 +52,71 @@ def memory_roots(order: list[Tensor]) -> dict[Tensor, frozenset[Tensor]]:
         else:
             roots[node] = frozenset([node])
     return roots
+
+
+def eager(plan: Schedule, results: Collection[Tensor]) -> Schedule:
+    """The same steps, each moved forward to where it frees the memory of operands that it is the last to read.
+
+    A step comes early if its result takes no more memory than that; `results` are kept to the end.
+    """
+    steps = [x for x in plan.steps if not _is_given(x)]
+    place = {x: i for i, x in enumerate(steps)}
+    reads = {x: frozenset().union(*[plan.roots[i] for i in x.inputs]) if x.inputs else NOTHING for x in steps}
+    readers: dict[Tensor, dict[Tensor, None]] = {}
+    for x in steps:
+        if not _is_view(x):
+            for root in reads[x]:
+                readers.setdefault(root, {})[x] = None
+    kept = NOTHING.union(*[plan.roots[y] for y in results])
+    order: list[Tensor] = []
+    placed: set[Tensor] = set()
+
+    def put(x: Tensor) -> list[Tensor]:
+        """Place a step, after the views it needs; the steps that may now be the last to read something."""
+        stack = [x]
+        while stack:
+            node = stack[-1]
+            pending = [i for i in node.inputs if i in place and i not in placed]
+            if pending:
+                stack += pending
+                continue
+            stack.pop()
+            if node not in placed:
+                placed.add(node)
+                order.append(node)
+        found: dict[Tensor, None] = {}
+        for root in [*sorted(reads[x] & place.keys(), key=place.__getitem__), x]:
+            if root is not x:
+                readers[root].pop(x, None)
+            left = readers.get(root, {})
+            if len(left) == 1:
+                found.update(left)
+        return list(found)
+
+    def pays(x: Tensor) -> bool:
+        if x in placed or x in kept or not _bytes(x) or any(r in place and r not in placed for r in reads[x]):
+            return False
+        freed = [r for r in reads[x] if r in place and r not in kept and len(readers[r]) == 1]
+        return _bytes(x) <= sum(map(_bytes, freed))
+
+    for step in steps:
+        pending = [] if step in placed or _is_view(step) else [step]
+        while pending:
+            pending = [x for x in put(pending.pop(0)) if pays(x)] + pending
+            pending = [x for x in pending if x not in placed]
+    for step in steps:
+        if step not in placed:
+            put(step)
+    return replace(plan, steps=(*[x for x in plan.steps if _is_given(x)], *order))
+
+
+def _is_given(x: Tensor) -> bool:
+    return isinstance(x.op, Leaf | Constant)
+
+
+def _is_view(x: Tensor) -> bool:
+    return isinstance(x.op, Item) or bool(getattr(x.op, "is_view", False))
+
+
+def _bytes(x: Tensor) -> int:
+    return nominal_bytes(x) if isinstance(x.aval, tuple) or x.ndim else 0

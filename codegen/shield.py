@@ -7,29 +7,31 @@ at once and nothing is written. The cost is that of setting a signal handler twi
 The text of this module, without this introduction, stands in each exported module that needs it.
 """
 
-import _signal
-import threading
+import _signal  # type: ignore[import-not-found]  # what is under `signal`, whose own functions take ten times as long
 
 
 class Shield:
-    """Holds SIGINT back in functions that write, from a line on: `starts` has that line for the code of each."""
+    """Holds SIGINT back in functions that write, from a line on: `starts()` has that line for the code of each."""
+
+    previous, held = _signal.SIG_DFL, None
 
     def __init__(self, starts):
-        self.starts, self.previous, self.held = starts, None, ()
+        self.starts = starts
 
     def __enter__(self):
-        if threading.current_thread() is threading.main_thread():
-            previous = _signal.getsignal(_signal.SIGINT)
-            if callable(previous):  # else nothing is raised
-                self.previous = previous
+        self.previous = _signal.getsignal(_signal.SIGINT)
+        try:
+            if callable(self.previous):  # else nothing is raised
                 _signal.signal(_signal.SIGINT, self.handle)
+        except ValueError:  # this is not the main thread, which alone is interrupted
+            self.previous = _signal.SIG_DFL
 
     def handle(self, number, frame):
         """Note the interrupt if the interrupted function has begun to write, else let it through."""
-        at = frame
+        at, starts = frame, self.starts()
         while at is not None:
-            if at.f_code in self.starts and (at.f_lineno or 0) >= self.starts[at.f_code]:
-                self.held = (number, frame)
+            if at.f_code in starts and (at.f_lineno or 0) >= starts[at.f_code]:
+                self.held = number, frame
                 return
             at = at.f_back
         _signal.signal(_signal.SIGINT, self.previous)
@@ -37,7 +39,7 @@ class Shield:
         _signal.signal(_signal.SIGINT, self.handle)  # it raised nothing: the call goes on
 
     def __exit__(self, *error):
-        if self.previous is not None:
+        if callable(self.previous):
             _signal.signal(_signal.SIGINT, self.previous)
             if self.held:
                 self.previous(*self.held)

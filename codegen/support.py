@@ -14,33 +14,54 @@ SCALED = ("max(1, rows * cache() >> 20)", ": `rows` for a cache of 1 MiB")
 """What a block's rows are by default, and how it is said: as many as fit the cache of the machine the module runs on."""
 
 
+NAMES = frozenset(
+    [
+        "THREADS",
+        "Workspace",
+        "Workspaces",
+        "blocks",
+        "blockwise",
+        "cache",
+        "concurrent",
+        "contextvars",
+        "finish",
+        "os",
+        "placed",
+        "pool",
+        "process",
+        "workspace",
+    ]
+)
+"""What the text defines and imports: names that nothing else in a generated module may have."""
+
+
 def support(buffers: bool, kernels: bool, threads: int | None, table: str) -> str:
     """The text that follows the functions of a module which has buffers or kernels."""
     parts = []
     if kernels and threads == 1:
-        parts += [_body(blocks_alone), _body(cache_size)]
+        parts += [body(blocks_alone), body(cache_size)]
     elif kernels:
-        text = _body(blocks)
+        text = body(blocks)
         if threads is not None:
             text = _replaced(text, "THREADS = ", f"THREADS = {threads}")
-        parts += [text, _body(cache_size)]
+        parts += [text, body(cache_size)]
     if buffers:
-        parts += [_body(workspace), f"workspace = Workspaces({table})"]
+        parts += [body(workspace), f"workspace = Workspaces({table})"]
     return "".join(f"\n\n\n{part}" for part in parts)
 
 
 def with_fixed_tile(text: str) -> str:
     """The text of a module whose blocks have the rows that it says, whatever the machine."""
     scaled, said = SCALED
-    asked = _function(_body(cache_size), "cache")
+    asked = _function(body(cache_size), "cache")
     if scaled not in text:
         return text
     text = text.replace(scaled, "max(1, rows)").replace(said, "").replace(f"\n\n\n{asked}", "")
-    return text if "process[" in text else text.replace(f"\n\n\n{_body(cache_size).split(chr(10) * 3)[0]}", "")
+    return text if "process[" in text else text.replace(f"\n\n\n{body(cache_size).split(chr(10) * 3)[0]}", "")
 
 
 @cache
-def _body(module: ModuleType) -> str:
+def body(module: ModuleType) -> str:
     """The text of a module after its docstring and imports."""
     text = inspect.getsource(module)
     first = next(n for n in ast.parse(text).body[1:] if not isinstance(n, ast.Import | ast.ImportFrom))

@@ -14,49 +14,48 @@ WRITERS = frozenset(
 """NumPy's functions and methods that write into their first argument or their array."""
 
 
-def first_write(text: str, name: str, updated: Collection[str]) -> int | None:
-    """The line, counted from its `def`, from which the function `name` writes the parameters `updated`.
+def first_write(text: str, name: str, updated: Collection[str]) -> tuple[int, bool] | None:
+    """The line, counted from its `def`, from which the function `name` writes the parameters `updated`; None if it does not.
 
-    None if it writes none, or all at a stroke: by one statement that NumPy runs whole, or by assignments without calls.
+    And whether they are all written at a stroke: by one statement that NumPy runs whole, or by assignments without calls.
 
     >>> text = "def f(g):\\n    t = 2 * g\\n    np.add(W, t, out=W)\\n    b[...] = np.sum(t)"
     >>> first_write(text, "f", ["W", "b"])
-    2
+    (2, False)
     >>> first_write(text, "f", ["W"])
+    (2, True)
     """
-    if not updated:
-        return None
     functions = {n.name: n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef)}
     main = functions[name]
     held = set(updated)
-    statements: list[tuple[ast.stmt, bool]] = []
+    statements: list[tuple[ast.stmt, ast.stmt | None]] = []
     found: list[int] = []
-    for statement, repeated in _simple(main.body):
+    for statement, loop in _simple(main.body):
         if _stores(statement, held) or _calls_write(statement, held, functions, frozenset([name])):
             found.append(len(statements))
         elif isinstance(statement, ast.Assign) and _may_be_view(statement.value) and _mentions(statement.value, held):
             held |= {n.id for target in statement.targets for n in ast.walk(target) if isinstance(n, ast.Name)}
-        statements.append((statement, repeated))
+        statements.append((statement, loop))
     if not found:
         return None
-    (first, repeated), *rest = statements[found[0] : found[-1] + 1]
-    if not repeated and not any(again or _calls(s) for s, again in rest):
-        by_call = _calls_write(first, held, functions, frozenset([name]))
-        if not by_call or (not rest and not any(_is_own(c, functions) for c in _calls(first))):
-            return None
-    return first.lineno - main.lineno
+    (first, loop), *rest = statements[found[0] : found[-1] + 1]
+    whole = loop is None and not any(again or _calls(s) for s, again in rest)
+    if whole and _calls_write(first, held, functions, frozenset([name])):
+        whole = not rest and not any(_is_own(c, functions) for c in _calls(first))
+    return (loop or first).lineno - main.lineno, whole
 
 
-def _simple(body: list[ast.stmt], repeated: bool = False) -> Iterator[tuple[ast.stmt, bool]]:
-    """The statements that hold no others, in order, and whether a loop repeats them."""
+def _simple(body: list[ast.stmt], loop: ast.stmt | None = None) -> Iterator[tuple[ast.stmt, ast.stmt | None]]:
+    """The statements that hold no others, in order, and the outermost loop that repeats them."""
     for statement in body:
         blocks = [getattr(statement, field, []) for field in ("body", "orelse", "finalbody")]
         blocks += [handler.body for handler in getattr(statement, "handlers", [])]
         if any(blocks):
+            repeats = isinstance(statement, ast.For | ast.While)
             for block in blocks:
-                yield from _simple(block, repeated or isinstance(statement, ast.For | ast.While))
+                yield from _simple(block, loop or (statement if repeats else None))
         else:
-            yield statement, repeated
+            yield statement, loop
 
 
 def _stores(statement: ast.stmt, held: Collection[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,15 +18,35 @@ from .ops.creation import DimValue
 from .parameter import Parameter, ParameterLeaf
 from .provenance import format_location
 
+MOST_THREADS = 1024
+MOST_TILE = 1 << 30
 
-def check_options(backend: str, style: str, threads: int | None) -> None:
+
+def check_options(backend: str, style: str, threads: int | None, tile: int | None) -> None:
     """The options of `function`."""
     if backend != "numpy":
         raise CompileError(f"backend={backend!r} is not available; the backend is 'numpy'")
     if style not in ("fast", "plain"):
         raise CompileError(f"style={style!r}: choose 'fast' or 'plain'")
-    if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
-        raise CompileError(f"threads={threads!r} must be a positive int or None")
+    if not _is_count(threads, MOST_THREADS):
+        raise CompileError(
+            f"threads={threads!r} must be an int from 1 to {MOST_THREADS}, or None for as many as the process may use"
+        )
+    if not _is_count(tile, MOST_TILE):
+        raise CompileError(
+            f"tile={tile!r} must be an int from 1 to {MOST_TILE}: the elements of an array that a block has; "
+            "None chooses it by the size of the cache"
+        )
+    size = os.environ.get("SYMGRAPH_CACHE_BYTES", "")
+    if size and not (size.isascii() and size.isdigit() and int(size)):
+        raise CompileError(
+            f"the environment variable SYMGRAPH_CACHE_BYTES={size!r} must be a positive number of bytes, such as 1048576; "
+            "leave it out to ask the system"
+        )
+
+
+def _is_count(value: Any, most: int) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most)
 
 
 def named_inputs(inputs: Any) -> tuple[list[Tensor], list[str]]:

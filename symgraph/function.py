@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 
 import codegen
+from codegen.donated import Result, donation
+from codegen.footprint import Memory, footprint
 from codegen.names import identifier
 from codegen.program import Check, Program
-from codegen.runtime import Argument, guarded, load_text
+from codegen.runtime import Argument, Kept, guarded, load_text
 from codegen.scalar import emit_scalar
 from codegen.source import Source
+from codegen.support import with_fixed_tile
+from codegen.writes import first_write
 
 from .checking import (
     advances,
@@ -54,6 +60,8 @@ class Function:
         constants: Mapping[str, np.ndarray[Any, Any]],
         parameters: Mapping[str, Parameter],
         restore: Callable[[Any], Any] | None = None,
+        results: Sequence[Result] = (),
+        updated: frozenset[str] = frozenset(),
     ) -> None:
         self.name = name
         self.source = source_text
@@ -64,10 +72,12 @@ class Function:
         self._restore = restore
         values = {**self.constants, **{n: p._array for n, p in self.parameters.items()}}
         self._function = load_text(source_text, name, values)
-        turns = [p._turn for p in self.parameters.values()]
-        self._turn = Turn.join(turns) if turns else None
-        self._call = guarded(self._function, self.arguments, self.checks, self._turn, restore)
+        self.results = tuple(results)
+        self.updated = updated
+        self._kept = self._what_is_kept()
+        self._call = guarded(self._function, self.arguments, self.checks, self._kept, restore)
         self._arity = len(self.arguments)
+        self._takes_out = all("out" not in (a.name, a.identifier) for a in self.arguments)
         self.program: Program | None = None
         self.details: Source | None = None
         self.written: tuple[Tensor, ...] = ()
@@ -75,8 +85,39 @@ class Function:
 
     def __call__(self, /, *args: Any, **by_name: Any) -> Any:
         if by_name or len(args) != self._arity:
+            if "out" in by_name and self._takes_out:
+                out = by_name.pop("out")
+                args = self._bind(args, by_name)
+                return self._call(*args) if out is None else self._donated(out, *args)
             args = self._bind(args, by_name)
         return self._call(*args)
+
+    @cached_property
+    def _donated(self) -> Callable[..., Any]:
+        """The same call with the arrays for the results before the arguments."""
+        arrays = {**self.constants, **{n: p._array for n, p in self.parameters.items()}}
+        donate = donation(self.results, [(a.name, a.shape) for a in self.arguments], arrays)
+        return guarded(self._function, self.arguments, self.checks, self._kept, self._restore, donate)
+
+    def _what_is_kept(self) -> Kept | None:
+        if not self.parameters:
+            return None
+
+        @cache
+        def writes() -> tuple[int, bool]:
+            return first_write(self.source, self.name, self.updated) or (0, True)
+
+        def starts() -> dict[Any, int]:
+            code, scope = self._function.__code__, self._function.__globals__
+            found = {code: code.co_firstlineno + writes()[0]} if self.updated else {}
+            if "Workspace" in scope:  # what it ends with seems to Python to run on the line that it began with
+                found[scope["Workspace"].__exit__.__code__] = 0
+            return found
+
+        several = len(self.updated) > 1 and "out=" in self.source  # then they are never written at a stroke
+        whole = not self.updated or (not several and writes()[1])
+        turn = Turn.join([p._turn for p in self.parameters.values()])
+        return Kept(self.parameters, turn, self.updated, starts, whole)
 
     def _bind(self, args: tuple[Any, ...], by_name: dict[str, Any]) -> tuple[Any, ...]:
         """Positional and named arguments in order."""
@@ -106,6 +147,7 @@ class Function:
     def __reduce__(self) -> Any:
         return _unpickle, (
             self.source, self.name, self.arguments, self.checks, self.constants, self.parameters, self._restore,
+            self.results, self.updated,
         )  # fmt: skip
 
     def copy(self, parameters: Mapping[Parameter, Any] | None = None) -> Function:
@@ -126,7 +168,10 @@ class Function:
                     f"{describe(old)} cannot be replaced by {describe(made)}: shapes and dtypes must agree"
                 )
             swapped[names[0]] = made
-        return _unpickle(self.source, self.name, self.arguments, self.checks, self.constants, swapped, self._restore)
+        return _unpickle(
+            self.source, self.name, self.arguments, self.checks, self.constants, swapped, self._restore,
+            self.results, self.updated,
+        )  # fmt: skip
 
     def profile(self, *args: Any, repeat: int | None = None, **by_name: Any) -> Any:
         """Time, calls, operations and bytes of each generated statement over calls with these arguments, as a table."""
@@ -142,6 +187,16 @@ class Function:
             raise CompileError(f"{self.name} came from a pickle, without its graph: count the cost before pickling")
         return cost(self.program)
 
+    def memory(self, **sizes: int) -> Memory:
+        """Bytes of workspace, results and parameters for these sizes: `f.memory(batch=64).workspace`.
+
+        Raises `ShapeError` for a dimension that is missing or that no argument has.
+        """
+        workspace = self._function.__globals__.get("workspace")
+        plan = getattr(workspace, "plan", None)
+        arrays = [p._array for p in self.parameters.values()]
+        return footprint(plan, self.arguments, self.results, arrays, sizes)
+
     def export(self, path: Any) -> None:
         """Write a module that runs where symgraph is not installed; arrays go beside it as `.npz`.
 
@@ -149,9 +204,9 @@ class Function:
         """
         from codegen.export import export
 
-        with self._turn or threading.Lock():
+        with self._kept.turn if self._kept else nullcontext():
             arrays = {n: p._array.copy() for n, p in self.parameters.items()}
-        export(path, self.source, self.name, self.arguments, self.checks, self.constants, arrays)
+        export(path, self.source, self.name, self.arguments, self.checks, self.constants, arrays, self.updated)
 
 
 def _unpickle(*args: Any) -> Function:
@@ -169,6 +224,7 @@ def function(
     style: str = "fast",
     optimize: bool = True,
     threads: int | None = None,
+    tile: int | None = None,
     comments: bool = True,
 ) -> Function:
     """Compile a graph to NumPy source and load it.
@@ -177,8 +233,12 @@ def function(
     parameters to their new values, which are computed from the old ones and written last. With `optimize=False` the graph
     is translated as it was written, but for the stable forms. `comments=False` leaves the user's lines out of the source.
 
+    Loops over blocks run on `threads` threads, by default as many as the process may use, and a block has `tile` elements
+    of its largest array, by default so many that it stays in the cache of the machine. Results do not depend on the
+    number of threads. Sums over blocks depend on the size of a block, by rounding.
+
     Raises `CompileError` for inputs that are not symbols, are named alike, are missing or unused, and for updates of
-    something that is no parameter; `ShapeError` and `DTypeError` for updates that do not fit.
+    something that is no parameter, and for options out of range; `ShapeError` and `DTypeError` for updates that do not fit.
 
     >>> from symgraph import function, grad, symbol, tanh
     >>> x = symbol("x")
@@ -186,7 +246,7 @@ def function(
     >>> f(0.0)
     np.float64(1.0)
     """
-    check_options(backend, style, threads)
+    check_options(backend, style, threads, tile)
     leaves, keys = named_inputs(inputs)
     results, _ = flatten(outputs)
     for result, path in zip(results, paths(outputs), strict=True):
@@ -215,16 +275,24 @@ def function(
         checks=tuple(checks),
         comments=comments,
         threads=threads,
+        tile=tile or Program.tile,
         quiet=quiet,
     )
     scalar = emit_scalar(program) if optimize and style == "fast" else None
     source = scalar or codegen.emit(program, style if optimize else "plain")
+    if tile is not None:
+        source = replace(source, function=with_fixed_tile(source.function))
     arguments = [
         Argument(key, ident, leaf.shape, leaf.dtype, number=scalar is not None)
         for key, ident, leaf in zip(keys, source.arguments, leaves, strict=True)
     ]
     parameters = {n: p for n, p in source.parameters.items() if isinstance(p, Parameter)}
-    made = Function(source.text, program.name, arguments, checks, source.constants, parameters, restorer(outputs))
+    returned = [Result(path, node.shape, node.dtype) for path, node in zip(paths(outputs), nodes, strict=True)]
+    written = {p for p, new in program.updates if new is not p}
+    updated = frozenset(n for n, p in parameters.items() if p in written)
+    made = Function(
+        source.text, program.name, arguments, checks, source.constants, parameters, restorer(outputs), returned, updated
+    )
     made.program, made.details, made.written = program, source, tuple(given)
     return made
 
@@ -252,7 +320,9 @@ def evaluate(outputs: Any, values: Mapping[Tensor, Any] | None = None) -> Any:
 # Rewriting -----------------------------------------------------------------------------------------------------------
 
 
-def _rewritten(given: list[Tensor], optimize: bool, style: str) -> tuple[list[Tensor], NodeMap, frozenset[str]]:
+def _rewritten(
+    given: list[Tensor], optimize: bool, style: str = "fast"
+) -> tuple[list[Tensor], NodeMap, frozenset[str]]:
     """The graph ready for emission, the successor of every node as written, and the warnings that are harmless."""
     passes: list[RuleSet] = [STABILIZE + SIMPLIFY, LOWER, SIMPLIFY] if optimize else [STABILIZE, LOWER]
     if optimize and style == "fast":

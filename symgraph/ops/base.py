@@ -128,8 +128,12 @@ class Primitive(Op):
         """
         return None
 
+    def joins_rows(self) -> bool:
+        """Whether the op reduces the leading axes of all its operands: for blocks of rows it gives parts to be joined."""
+        return False
+
     combine: str | None = None
-    """The ufunc that joins the results for blocks of rows, for a reduction over the leading axis among others."""
+    """The ufunc that joins such parts."""
 
     scalar: bool = False
     """Whether a result without axes is certainly a NumPy scalar, never an array of no axes."""

@@ -28,7 +28,7 @@ from ..dtypes import DType
 from ..errors import DTypeError, ShapeError
 from .base import Mask, Multilinear, Pulled, cast_back
 from .code import Code
-from .einsum_into import into_statements, row_operands
+from .einsum_into import into_statements, joins_rows, row_operands
 from .einsum_source import Labels, Term, contraction_source, delta_statements, subscripts
 from .late import F
 
@@ -132,6 +132,11 @@ class Einsum(Multilinear):
 
     def by_rows(self, y: ShapedArray, *xs: ShapedArray) -> tuple[bool, ...] | None:
         return row_operands(self.operands, self.output)
+
+    def joins_rows(self) -> bool:
+        return joins_rows(self.operands, self.output)
+
+    combine = "np.add"
 
     # Derivatives
 

@@ -117,7 +117,7 @@ def _matrices(
     out: Code, a: Term, b: Term, rows: Labels, columns: Labels, contracted: Labels, output: Labels, sizes: Sizes
 ) -> str:
     """`np.dot` of two matrices, of a matrix and a vector, or of two vectors as a column and a row."""
-    if output != rows + columns:
+    if output != rows + columns or (not rows and b.labels[-len(contracted) :] == contracted):  # x @ w, not w @ x.T
         a, b, rows, columns = b, a, columns, rows
     contracted = _common_order(a, b, contracted)
     vector = bool(contracted) and (not rows or not columns)
@@ -236,6 +236,11 @@ def _row_products(out: Code, a: Term, b: Term, contracted: Labels, output: Label
         groups = [*[(label,) for label in output], contracted]
         xs = [_joined(x, groups, sizes) for x in xs]
     return str(code.call("np.vecdot", *xs, out=out))
+
+
+def joins_rows(operands: Sequence[Labels], output: Labels) -> bool:
+    """Whether it is a sum over all elements of two arrays that are read row by row."""
+    return not output and len(operands) == 2 and all(len(set(ls)) == len(ls) > 0 and ls[0] == 0 for ls in operands)
 
 
 def row_operands(operands: Sequence[Labels], output: Labels) -> tuple[bool, ...] | None:

@@ -60,6 +60,9 @@ class OverAxes(Primitive):
     keepdims: bool = False
     scalar = True
 
+    def joins_rows(self) -> bool:
+        return self.combine is not None and 0 in self.axis
+
     def result_dtype(self, dtype: DType) -> DType:
         """The dtype of the result, given that of the operand."""
         return dtype

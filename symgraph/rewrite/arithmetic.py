@@ -121,6 +121,14 @@ def _unshared_product(node: Tensor, c: Tensor, y: Tensor) -> bool:
     )
 
 
+def _minus_both(node: Tensor) -> Tensor | None:
+    """-x - y = -(x + y), where nobody else needs -x; the zeros differ in sign."""
+    minus, y = node.inputs
+    if minus.op is not F.negative or not used_once(minus) or not is_inexact(node.dtype):
+        return None
+    return -(minus.inputs[0] + y)
+
+
 def _negated_difference(node: Tensor) -> Tensor | None:
     """-(x - y) = y - x, where nobody else needs x - y; the zeros of equal operands differ in sign."""
     inner = node.inputs[0]
@@ -170,14 +178,44 @@ def _complement(node: Tensor) -> Tensor | None:
 def _complement_of(node: Tensor, first: Tensor, second: Tensor) -> Tensor | None:
     for y, p in (first.inputs, first.inputs[::-1]):
         for rest, q in (second.inputs, second.inputs[::-1]):
-            if p.op is not sigmoid or q.op is not sigmoid or rest.op is not F.subtract:
+            if p.op is not sigmoid or q.op is not sigmoid or not _is_complement(rest, y):
                 continue
-            one, other = rest.inputs
             u, v = p.inputs[0], q.inputs[0]
-            opposite = (u.op is F.negative and u.inputs[0] is v) or (v.op is F.negative and v.inputs[0] is u)
-            if other is y and opposite and is_number(one) and one.op.number == 1:  # type: ignore[attr-defined]
+            if (u.op is F.negative and u.inputs[0] is v) or (v.op is F.negative and v.inputs[0] is u):
                 return same_as(node, y - q)
     return None
+
+
+def _logistic_loss(node: Tensor) -> Tensor | None:
+    """y * softplus(-x) + (1 - y) * softplus(x) = max(x, 0) - x * y + softplus(-|x|): nothing cancels for y = 0 and 1."""
+    first, second = node.inputs
+    if first.op is not F.multiply or second.op is not F.multiply or is_complex(node.dtype):
+        return None
+    if not (used_once(first) and used_once(second)):
+        return None
+    for yes, no in ((first, second), (second, first)):
+        for y, p in (yes.inputs, yes.inputs[::-1]):
+            for rest, q in (no.inputs, no.inputs[::-1]):
+                if p.op is not F.softplus or q.op is not F.softplus or not _is_complement(rest, y):
+                    continue
+                u, v = p.inputs[0], q.inputs[0]
+                if (u.op is F.negative and u.inputs[0] is v) or (v.op is F.negative and v.inputs[0] is u):
+                    x = v if u.op is F.negative and u.inputs[0] is v else u
+                    share = x * y if x is v else x * rest
+                    return same_as(node, F.relu(x) - share + _log1p_exp_of_minus(abs(x)))
+    return None
+
+
+def _log1p_exp_of_minus(x: Tensor) -> Tensor:
+    return F.softplus(-x)
+
+
+def _is_complement(rest: Tensor, y: Tensor) -> bool:
+    """Whether `rest` is 1 - y."""
+    if rest.op is not F.subtract:
+        return False
+    one, other = rest.inputs
+    return other is y and is_number(one) and one.op.number == 1  # type: ignore[attr-defined]
 
 
 ARITHMETIC = RuleSet(
@@ -219,6 +257,7 @@ ARITHMETIC = RuleSet(
     rule((-x) / y, lambda x, y: -(x / y), tag="exact"),
     rule(x + (-y), lambda x, y: x - y, tag="exact"),
     rule(x - (-y), lambda x, y: x + y, tag="exact"),
+    *node_rules("minus both", [F.subtract], _minus_both, tag="rounding", needs=[F.negative], examples=[lambda x, y: -x - y]),
     rule(F.negative(c * x), _negated_number, tag="exact", example=lambda x: -(3.0 * x)),
     rule(x + c * y, _plus_negative, tag="exact", example=lambda x, y: x + -3.0 * y),
     rule(x - c * y, _minus_negative, tag="exact", example=lambda x, y: x - -3.0 * y),
@@ -253,6 +292,13 @@ ARITHMETIC = RuleSet(
     *node_rules(
         "sigmoid and its complement", [F.subtract], _complement, tag="finite-real", needs=[F.multiply],
         examples=[lambda x, y: y * sigmoid(-x) - (1 - y) * sigmoid(x), lambda x, y: (1 - y) * sigmoid(x) - y * sigmoid(-x)],
+    ),
+    *node_rules(
+        "logistic loss", [F.add], _logistic_loss, tag="finite-real", needs=[F.multiply], moderate=True,
+        examples=[
+            lambda x, y: y * F.softplus(-x) + (1 - y) * F.softplus(x),
+            lambda x, y: y * F.softplus(x) + (1 - y) * F.softplus(-x),
+        ],
     ),
 )  # fmt: skip
 

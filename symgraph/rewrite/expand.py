@@ -9,6 +9,7 @@ from __future__ import annotations
 from ..core import Tensor
 from ..ops.late import F
 from .pattern import RuleSet, node_rules
+from .signs import is_nonnegative
 
 WITHIN_ONE = frozenset([F.tanh, F.sin, F.cos, F.sigmoid, F.erf, F.arctan])
 """Functions whose exponential is far from overflow."""
@@ -17,9 +18,9 @@ WITHIN_ONE = frozenset([F.tanh, F.sin, F.cos, F.sigmoid, F.erf, F.arctan])
 def _softplus(node: Tensor) -> Tensor | None:
     """log(1 + e**x) = max(x, 0) + log(1 + e**-abs(x)), in which nothing overflows."""
     (x,) = node.inputs
-    if not x.ndim:
+    if not x.ndim or node.dtype.kind != "f":
         return None  # one number takes the math module
-    if x.op in WITHIN_ONE:
+    if x.op in WITHIN_ONE or (x.op is F.negative and is_nonnegative(x.inputs[0])):
         return F.log1p(F.exp(x))
     return F.maximum(x, 0) + F.log1p(F.exp(-abs(x)))
 
@@ -27,7 +28,7 @@ def _softplus(node: Tensor) -> Tensor | None:
 EXPAND = RuleSet(
     *node_rules(
         "softplus in vector instructions", [F.softplus], _softplus, tag="rounding",
-        examples=[lambda x, y: F.softplus(x + y), lambda x: F.softplus(F.tanh(x))],
+        examples=[lambda x, y: F.softplus(x + y), lambda x: F.softplus(F.tanh(x)), lambda x: F.softplus(-abs(x))],
     )
 )  # fmt: skip
 

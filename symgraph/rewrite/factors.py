@@ -131,13 +131,13 @@ def halve(powers: dict[Tensor, int]) -> bool:
 def product(m: Monomial, dtype: Any) -> Tensor:
     """The monomial as a node, small factors first; of the size that its factors have together."""
     c = m.coefficient if is_complex(dtype) else float(m.coefficient)
-    if c == -1 and m.powers:
-        return -product(Monomial(1.0, m.powers), dtype)
     over = [_raised(x, n) for x, n in m.powers.items() if n > 0]
     under = [_raised(x, -n) for x, n in m.powers.items() if n < 0]
     above: Tensor | None = None
     below: Tensor | None = None
     sizes = sorted({bulk(x.shape) for x in over + under})
+    if c == -1 and m.powers and (len(sizes) == 1 or not any([bulk(x.shape) == sizes[0] for x in under])):
+        return -product(Monomial(1.0, m.powers), dtype)
     for size in sizes:
         for x in over:
             if bulk(x.shape) == size:
@@ -259,7 +259,7 @@ def _mixed(m: Monomial) -> bool:
 
 FACTORS = node_rules(
     "collect factors",
-    [multiply, divide],
+    [multiply, divide, negative],
     collect_factors,
     tag="finite-real",
     needs=[multiply, divide, negative, reciprocal],
@@ -273,6 +273,7 @@ FACTORS = node_rules(
         lambda x: (x / F.sqrt(x)) * 2.0,
         lambda x: 2.0 * (F.sqrt(x) * F.sqrt(x)),
         lambda X, x: (X / x) / 3.0,
+        lambda X, x: -(X / x),
     ],
 )
 

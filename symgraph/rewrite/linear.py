@@ -25,6 +25,7 @@ from ..ops.slices import Slice, Unslice
 from .factors import Monomial, bulk, monomial, product
 from .facts import used_once
 from .pattern import RuleSet, node_rules
+from .signs import is_nonnegative
 
 multiply, divide, negative, add, subtract = F.multiply, F.divide, F.negative, F.add, F.subtract
 
@@ -140,6 +141,32 @@ def _row_term_out(node: Tensor) -> Tensor | None:
             return summed + many * row
         return summed - many * row if s is q else many * row - summed
     return None
+
+
+def _sum_of_squares(node: Tensor) -> Tensor | None:
+    """sum(c * x * x + d * y * y) = c * sum(x * x) + d * sum(y * y): each is one dot product, and nothing cancels."""
+    op, total = node.op, node.inputs[0]
+    assert isinstance(op, Sum)
+    p, q = total.inputs
+    if not used_once(total) or node.dtype != total.dtype or node.dtype.kind != "f" or not op.axis:
+        return None
+    if not all([same_shape(x.shape, total.shape) and _is_square(x) for x in (p, q)]):
+        return None
+    return make(op, p) + make(op, q)
+
+
+def _is_square(x: Tensor) -> bool:
+    """Whether `x` is y * y, or a multiple of it, that nobody else needs."""
+    while x.op is multiply and used_once(x):
+        p, q = x.inputs
+        if p is q:
+            return True
+        if p.ndim and q.ndim:
+            return False
+        c, x = (q, p) if p.ndim else (p, q)
+        if not is_nonnegative(c):
+            return False
+    return False
 
 
 def _sum_of_single(node: Tensor) -> Tensor | None:
@@ -278,6 +305,8 @@ LINEAR = RuleSet(
                   lambda X: F.sum(F.sum(X, axis=1, keepdims=True) * X, axis=1) if X.shape[1] == 3 else None]),
     *node_rules("term out of a sum", [Sum], _row_term_out, needs=[add, subtract], tag="finite-real", moderate=True,
         examples=[lambda X, x: F.sum(X + x), lambda X, x: F.sum(x - X, axis=1)]),
+    *node_rules("sum of squares", [Sum], _sum_of_squares, needs=[add], tag="rounding", moderate=True,
+        examples=[lambda X: F.sum(100 * (X * X) + (X + 1) * (X + 1)), lambda X: F.sum(X * X + 3 * (F.sin(X) * F.sin(X)), axis=1)]),
     *node_rules("sum of one element", [Sum], _sum_of_single, tag="finite-real",
         examples=[lambda X: F.sum(X[:, :1], axis=1), lambda X: F.sum(X[:, None], axis=1, keepdims=True)]),
     *node_rules("sum of a sum", [Sum], _sum_of_sum, needs=[Sum], tag="rounding", moderate=True,

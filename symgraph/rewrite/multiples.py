@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from ..core import Tensor
+from ..core import Constant, Tensor
 from ..dtypes import is_inexact
 from ..ops.late import F
 from ..ops.reduce import Sum
@@ -30,8 +30,8 @@ def multiples_taken(order: Sequence[Tensor], shared: Collection[Tensor], outputs
         if isinstance(op, Sum):
             if is_inexact(node.dtype) and node.dtype == node.inputs[0].dtype:
                 continue
-        elif (op is F.negative or op in PRODUCTS) and is_inexact(node.dtype):
-            multiple = op is F.negative or not (node.inputs[0].ndim and node.inputs[1].ndim)
+        elif (op is F.negative or op in PRODUCTS or _is_square(node)) and is_inexact(node.dtype):
+            multiple = op is F.negative or (op in PRODUCTS and any([not x.ndim for x in node.inputs]))
             if node not in kept and (multiple or node not in shared):
                 if node in shared and node.ndim:
                     taken.add(node)
@@ -40,6 +40,12 @@ def multiples_taken(order: Sequence[Tensor], shared: Collection[Tensor], outputs
                 continue
         kept.update(node.inputs)
     return taken
+
+
+def _is_square(node: Tensor) -> bool:
+    return node.op is F.square or (
+        node.op is F.power and isinstance(n := node.inputs[-1].op, Constant) and n.number == 2
+    )
 
 
 __all__ = ["multiples_taken"]

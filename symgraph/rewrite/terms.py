@@ -25,6 +25,7 @@ MOST_TERMS = 10
 
 add, subtract, negative = F.add, F.subtract, F.negative
 PRODUCTS = frozenset([F.multiply, F.divide, F.negative, F.reciprocal])
+SUMS = frozenset([add, subtract])
 Term = tuple[float, Monomial, Tensor]
 """A sign, what the term is made of, and the node it is."""
 
@@ -38,6 +39,9 @@ def collect_terms(node: Tensor) -> Tensor | None:
     if products == 0 and len({x for _, x in parts}) == len(parts):
         return None
     terms = [(sign, _monomial(x), x) for sign, x in parts]
+    spread = _spread(terms, cost, node)
+    if spread is not None:
+        return spread
     cost += sum([m.work for _, m, _ in terms])
     bases = {x for _, m, _ in terms for x in m.powers}
     merged = _merged(terms)
@@ -48,9 +52,41 @@ def collect_terms(node: Tensor) -> Tensor | None:
         if taken is None:
             return None
         new = taken
+    return _if_cheaper(new, bases, cost, node)
+
+
+def _if_cheaper(new: Tensor, bases: set[Tensor], cost: float, node: Tensor) -> Tensor | None:
     if new.dtype == node.dtype and spent(new, bases) < cost * (1 - 1e-9):
         return new if same_shape(new.shape, node.shape) else F.broadcast_to(new, node.shape)
     return None
+
+
+def _spread(terms: list[Term], cost: float, node: Tensor) -> Tensor | None:
+    """A factor without axes multiplied into a sum whose terms meet those outside: w - s * (c * w + g) = (1 - s * c) * w - s * g."""
+    found: list[Term] = []
+    for sign, m, x in terms:
+        inner = [y for y, n in m.powers.items() if n == 1 and y.op in SUMS and y.ndim == node.ndim and used_once(y)]
+        if len(inner) != 1 or any([y.ndim for y in m.powers if y is not inner[0]]) or inner[0] in facts.current.frozen:
+            found.append((sign, m, x))
+            cost += m.work
+            continue
+        parts, within = _parts(inner[0])
+        cost += m.work + within
+        outer = {y: n for y, n in m.powers.items() if y is not inner[0]}
+        for minus, part in parts:
+            p = _monomial(part)
+            powers = dict(p.powers)
+            for y, n in outer.items():
+                powers[y] = powers.get(y, 0) + n
+            cost += p.work
+            joined = Monomial(m.coefficient * p.coefficient, {y: n for y, n in powers.items() if n}, p.work)
+            found.append((sign * minus, joined, part))
+    if len(found) == len(terms) or len(found) > MOST_TERMS:
+        return None
+    merged = _merged(found)
+    if len(merged) == len(found):
+        return None
+    return _if_cheaper(_sum(merged, node), {y for _, m, _ in found for y in m.powers}, cost, node)
 
 
 def _too_wide(node: Tensor) -> bool:
@@ -193,6 +229,7 @@ TERMS = node_rules(
         lambda x, y: 3.0 * x + 3.0 * y,
         lambda x, y, z: x * y * z - y * (x * z) + z,
         lambda x, y, z: -(x * y) - x * z,
+        lambda x, y: x - 0.01 * (0.02 * x - 3 * y),
     ],
 )
 

@@ -17,6 +17,7 @@ from symgraph.interpreter import interpret
 from symgraph.ops.base import Elementwise
 from symgraph.ops.late import F
 from symgraph.rewrite import CANONICALIZE, SIMPLIFY, STABILIZE, NodeRule, RuleSet, rewrite, simplify, stabilize
+from symgraph.rewrite.expand import EXPAND
 from symgraph.rewrite.identity import Values
 from symgraph.rewrite.pattern import AnyOp, Wildcard
 
@@ -80,6 +81,7 @@ INSTANCES = {
 CANCELS = {
     "sigmoid and its complement",
     "nothing at all",
+    "logistic loss",
     "log(x / y)",
     "x - some(logsumexp)(x)",
     "log(some(sum)(exp(x)))",
@@ -116,7 +118,7 @@ def name_of(rule):
 
 
 RULES = {}
-for _rule in [*STABILIZE, *SIMPLIFY]:
+for _rule in [*STABILIZE, *SIMPLIFY, *EXPAND]:
     RULES.setdefault(name_of(_rule), []).append(_rule)
 
 
@@ -335,7 +337,7 @@ def test_a_rule_keeps_its_tag(name, rule):
 
 
 def test_every_rule_has_a_name_and_a_tag():
-    for rule in [*STABILIZE, *SIMPLIFY]:
+    for rule in [*STABILIZE, *SIMPLIFY, *EXPAND]:
         assert name_of(rule)
         assert rule.tag in ("exact", "rounding", "finite-real")
         assert isinstance(rule, NodeRule) or rule.wants
