@@ -55,9 +55,7 @@ def finish(left, tasks):
     """Let the other threads end the block they are at, and wait for them, through any interrupt."""
     try:
         left.clear()
-        for task in tasks:
-            task.cancel()
-        concurrent.futures.wait(tasks)
+        concurrent.futures.wait([task for task in tasks if not task.cancel()])
     finally:
         if not all(task.done() for task in tasks):
             finish(left, tasks)

@@ -86,9 +86,8 @@ def eager(plan: Schedule, results: Collection[Tensor]) -> Schedule:
                 order.append(node)
         found: dict[Tensor, None] = {}
         for root in [*sorted(reads[x] & place.keys(), key=place.__getitem__), x]:
-            if root is not x:
-                readers[root].pop(x, None)
             left = readers.get(root, {})
+            left.pop(x, None)
             if len(left) == 1:
                 found.update(left)
         return list(found)

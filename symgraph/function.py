@@ -38,6 +38,7 @@ from .hazards import is_harmless
 from .naming import positions, restorer, source_names
 from .ops.base import Primitive, as_tensor
 from .ops.elementwise import MaskedMultiply, Where
+from .ops.shape import Transpose
 from .parameter import Parameter, Turn, parameter
 from .pytree import flatten, paths
 from .rewrite import SIMPLIFY, STABILIZE, RuleSet, rewrite
@@ -45,6 +46,7 @@ from .rewrite import Mapping as NodeMap
 from .rewrite.contractions import plan_contractions
 from .rewrite.engine import compose
 from .rewrite.expand import EXPAND
+from .rewrite.layout import ARRANGE
 from .rewrite.lower import LOWER
 
 
@@ -339,6 +341,9 @@ def _rewritten(
         nodes, step = rewrite(nodes, rules)
         mapping = compose(mapping, step)
     if optimize:
+        if any(isinstance(node.op, Transpose) and node.ndim > 2 for node in toposort(nodes)):
+            nodes, step = rewrite(nodes, ARRANGE)
+            mapping = compose(mapping, step)
         nodes, step = plan_contractions(nodes)
         mapping = compose(mapping, step)
     return nodes, mapping, frozenset(quiet)

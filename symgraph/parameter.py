@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,11 +17,12 @@ from .errors import DTypeError, ShapeError
 class Turn:
     """Whose turn it is: functions that share a parameter, directly or through others, run one at a time."""
 
-    __slots__ = ("lock", "parent")
+    __slots__ = ("__weakref__", "lock", "parent")
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.parent: Turn | None = None
+        _turns.add(self)
 
     def top(self) -> Turn:
         turn = self
@@ -53,6 +56,20 @@ class Turn:
 
 
 _joining = threading.Lock()
+_turns: weakref.WeakSet[Turn] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """In a forked child: the threads whose turn it was are gone, and with them their turns."""
+    global _joining
+    _joining = threading.Lock()
+    for turn in list(_turns):
+        if not turn.lock._is_owned():  # type: ignore[attr-defined]
+            turn.lock._at_fork_reinit()  # type: ignore[attr-defined]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class ParameterLeaf(Leaf):

@@ -48,6 +48,9 @@ def _walked(
     """One walk. It leaves `facts.again` true where a rule fired that changed which values are shared."""
     walk = _Walk(rules, frozenset(frozen), fired)
     order = toposort(outputs, stop=walk.held)
+    if not any(rules.at(node) or node.op.bodies for node in order):
+        facts.again = False
+        return outputs, dict(zip(order, order, strict=True))
     keep = current.where, facts.current
     facts.current = Facts(order if rules.values else (), outputs, walk.held)
     if rules.values is not None and not walk.held:

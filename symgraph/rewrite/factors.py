@@ -28,6 +28,7 @@ from .pattern import node_rules
 MOST_FACTORS = 10
 """Longer products are looked at in parts, so that a chain of any length takes linear time."""
 
+MOST_STEPS = 4 * MOST_FACTORS
 UNKNOWN_SIZE = 1000
 SHORT = 8
 """Numbers of no more characters are written as they are."""
@@ -81,7 +82,11 @@ def monomial(root: Tensor, opened: Set[Tensor] = frozenset()) -> Monomial | None
     """A product as a monomial, or None where it is too long or holds a zero; of shared products only those `opened`."""
     found = Monomial()
     stack = [(root, 1, True)]
+    steps = 0
     while stack:
+        steps += 1
+        if steps > MOST_STEPS or len(stack) + found.met > MOST_FACTORS:
+            return None
         node, power, owned = stack.pop()
         op = node.op
         number = number_of(node)
@@ -106,8 +111,6 @@ def monomial(root: Tensor, opened: Set[Tensor] = frozenset()) -> Monomial | None
             continue
         found.powers[node] = found.powers.get(node, 0) + power
         found.met += 1
-        if found.met > MOST_FACTORS:
-            return None
     return found
 
 

@@ -17,7 +17,7 @@ from ..ops.late import F
 from ..ops.pool import max_pool2d
 from ..ops.pooled import AtMax, Pooled, ShareMax, WindowMax, WindowSum
 from ..ops.shape import Transpose
-from .canonical import ELEMENTWISE
+from .canonical import CANONICALIZE, ELEMENTWISE
 from .pattern import RuleSet, node_rules
 
 SCALING = (F.multiply, F.divide, F.negative)
@@ -76,4 +76,6 @@ def _stack(x: Tensor) -> Tensor:
     return F.transpose(F.stack([x, 2 * x]), (1, 0, 2) if x.ndim == 2 else (0,))
 
 
-__all__ = ["LAYOUT"]
+ARRANGE = CANONICALIZE + LAYOUT
+
+__all__ = ["ARRANGE", "LAYOUT"]

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from ...core import Body, Tensor, building, make, rebuild, toposort
 from ...dims import same
+from ...ops.diagonal import Diagonal
 from ...ops.einsum import Einsum
+from ...ops.reduce import Sum
 from ...provenance import current
 from ..engine import Mapping
 from .build import Builder
@@ -15,6 +17,9 @@ from .order import CALL, ELEMENTWISE, SUM, VIEW, best_order, count
 from .parts import region_of
 from .products import Products
 from .regions import Region, Usage
+
+CONTRACTIONS = frozenset([Einsum, Sum, Diagonal])
+"""What a region ends in: a graph without any of them is as good as it can be."""
 
 
 @building()
@@ -26,7 +31,10 @@ def plan_contractions(outputs: Sequence[Tensor]) -> tuple[list[Tensor], Mapping]
     >>> plan_contractions([(A @ B) @ v])[0][0] is A @ (B @ v)
     True
     """
-    planner = _Planner(outputs)
+    order = toposort(outputs)
+    if not any([node.op.family in CONTRACTIONS or node.op.bodies for node in order]):
+        return list(outputs), dict(zip(order, order, strict=True))
+    planner = _Planner(outputs, order)
     keep = current.where
     try:
         return planner.run(), planner.done
@@ -35,9 +43,9 @@ def plan_contractions(outputs: Sequence[Tensor]) -> tuple[list[Tensor], Mapping]
 
 
 class _Planner:
-    def __init__(self, outputs: Sequence[Tensor]) -> None:
+    def __init__(self, outputs: Sequence[Tensor], order: list[Tensor]) -> None:
         self.outputs = list(outputs)
-        self.order = toposort(outputs)
+        self.order = order
         self.usage = Usage(self.order, self.outputs)
         self.regions: dict[Tensor, Region] = {}
         self.products = Products()
