@@ -3,9 +3,10 @@
 The text of this module, without this paragraph, stands in each generated module that needs it: it runs on NumPy alone.
 """
 
-import concurrent.futures
+import _thread
 import contextvars
 import os
+import queue
 
 from .cache import cache, process
 
@@ -35,35 +36,63 @@ def blockwise(kernel, n, rows, arrays, scratch, whole=(), joins=()):
             here, m = slice(k * rows, k * rows + rows), min(rows, n - k * rows)
             parts[k] = kernel(*[x[here] for x in arrays], *[t[thread, :m] for t in scratch], *whole)
 
-    tasks = []
-    try:
-        for thread in range(1, threads):
-            tasks.append(pool().submit(contextvars.copy_context().run, work, thread))
-    except RuntimeError:
-        pass  # the interpreter is going down, or the system has no more threads: this one does what is left
-    try:
-        work(0)
-    finally:
-        finish(left, tasks)
-    for task in tasks:
-        if not task.cancelled():
-            task.result()
+    share(work, left, threads)
     return [join.reduce(part) for join, part in zip(joins, zip(*parts))] if joins else None
 
 
-def finish(left, tasks):
-    """Let the other threads end the block they are at, and wait for them, through any interrupt."""
+def share(work, left, threads):
+    """Let several threads work until nothing is left, which an error or interrupt of any of them brings about."""
+    begun, ended, errors, bell = [], [], [], queue.SimpleQueue()
+
+    def help(thread):
+        begun.append(thread)
+        try:
+            work(thread)
+        except BaseException as error:  # noqa: BLE001, RUF100  # the calling thread raises it
+            errors.append(error)
+            left.clear()
+        ended.append(thread)
+        bell.put(thread)
+
+    try:
+        for thread in range(1, threads):
+            helpers().put((contextvars.copy_context().run, help, thread))
+        work(0)
+    finally:
+        finish(left, begun, ended, bell)
+    if errors:
+        raise errors[0]
+
+
+def finish(left, begun, ended, bell):
+    """Wait, through any interrupt, for those that have begun; who comes later finds nothing left."""
     try:
         left.clear()
-        concurrent.futures.wait([task for task in tasks if not task.cancel()])
+        while len(ended) < len(begun):
+            bell.get()
     finally:
-        if not all(task.done() for task in tasks):
-            finish(left, tasks)
+        if len(ended) < len(begun):
+            finish(left, begun, ended, bell)
 
 
-def pool():
-    """The threads of this process; a forked child makes its own."""
+def helpers():
+    """The queue that the other threads of this process take their work from; a forked child has its own."""
     key = os.getpid(), THREADS
     if key not in process:
-        process.setdefault(key, concurrent.futures.ThreadPoolExecutor(THREADS - 1))
+        mine = queue.SimpleQueue()
+        try:
+            for _ in range(THREADS - 1):
+                _thread.start_new_thread(serve, (mine,))
+        except RuntimeError:
+            pass  # the system has no more threads, or the interpreter is going down: those there are do the work
+        if process.setdefault(key, mine) is not mine:
+            for _ in range(THREADS - 1):
+                mine.put(None)
     return process[key]
+
+
+def serve(tasks):
+    """The life of a thread that helps: it holds no lock that an interrupt of another thread could leave behind."""
+    for run, *arguments in iter(tasks.get, None):
+        run(*arguments)
+        del run, arguments  # they hold arrays

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from symgraph.core import format_shape
-from symgraph.dims import Dim, Shape, Variable, evaluate
+from symgraph.dims import Dim, Shape, Size, Variable, evaluate
 from symgraph.dtypes import DType
 from symgraph.errors import DTypeError, ShapeError
 from symgraph.pytree import flatten, paths
@@ -40,18 +40,22 @@ def donation(
     `DTypeError`, and `ValueError` for an array that cannot be written or shares memory with another.
     """
 
+    kept_arrays = [(f"the parameter or constant {name}", array) for name, array in kept.items()]
+    named = [(f"the argument {name}", _variables(shape)) for name, shape in arguments]
+    single = [r.path for r in results] == [""]
+
     def donate(out: Any, values: Sequence[Any]) -> list[Any]:
-        targets = _matched(out, results)
+        targets = [out] if single and isinstance(out, np.ndarray) else _matched(out, results)
         env: dict[Variable, int] = {}
-        others = [(f"the parameter or constant {name}", array) for name, array in kept.items()]
-        for (name, shape), value in zip(arguments, values, strict=True):
+        others = kept_arrays.copy()
+        for (name, dims), value in zip(named, values, strict=True):
             if isinstance(value, np.ndarray):
-                others.append((f"the argument {name}", value))
-                pairs = zip(shape, value.shape, strict=True)
-                env |= {s.key: n for s, n in pairs if isinstance(s, Dim) and s.is_variable}
+                others.append((name, value))
+                for axis, variable in dims:
+                    env[variable] = value.shape[axis]
         for result, target in zip(results, targets, strict=True):
             if target is not None:
-                _check(f"out{result.path}", target, tuple(evaluate(s, env) for s in result.shape), result)
+                _check(f"out{result.path}", target, tuple([_size(s, env) for s in result.shape]), result)
                 for name, other in others:
                     if _overlap(target, other):
                         raise ValueError(
@@ -63,9 +67,23 @@ def donation(
     return donate
 
 
+def _variables(shape: Shape) -> list[tuple[int, Variable]]:
+    """The axes whose sizes are dimensions of their own, and these."""
+    return [(axis, s.key) for axis, s in enumerate(shape) if isinstance(s, Dim) and s.is_variable]
+
+
+def _size(size: Size, env: Mapping[Variable, int]) -> int:
+    if isinstance(size, int):
+        return size
+    return env[size.key] if size.is_variable else evaluate(size, env)
+
+
 def stored(values: Any, targets: Sequence[Any]) -> Any:
     """The nesting of `values` with the targets, now holding their values, in the place of those that have one."""
-    leaves, rebuild = flatten(values)
+    if len(targets) == 1 and isinstance(values, np.ndarray | np.generic):
+        leaves, rebuild = [values], lambda new: new[0]
+    else:
+        leaves, rebuild = flatten(values)
     for value, target in zip(leaves, targets, strict=True):
         if target is not None:
             np.copyto(target, value, casting="no")
@@ -109,6 +127,8 @@ def _check(name: str, target: Any, shape: tuple[int, ...], result: Result) -> No
 
 
 def _overlap(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
+    if not np.may_share_memory(a, b):
+        return False
     try:
         return np.shares_memory(a, b, max_work=EFFORT)  # type: ignore[arg-type]
     except np.exceptions.TooHardError:

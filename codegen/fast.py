@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from symgraph.core import Constant, Item, Leaf, ShapedArray, Tensor
-from symgraph.dims import Size, prod, same, same_shape
+from symgraph.dims import Shape, Size, digest, prod, same, same_shape
 from symgraph.dims import code as size_code
 from symgraph.dtypes import FLOAT64, DType
 from symgraph.ops import code
@@ -35,7 +35,7 @@ from .fuse import Unit, fuse, is_final, row_operands
 from .memory import Storage, nominal_bytes
 from .plain import Plain
 from .program import Program
-from .schedule import eager
+from .schedule import low_memory
 from .source import Source
 from .support import support
 from .text import wrapped
@@ -80,10 +80,13 @@ class Fast(Plain):
         for name in ("workspace", "blockwise"):
             self.shared.names.taken.add(name)
             self.names.taken.add(name)
-        self.plan = eager(self.plan, [*program.outputs, *[new for _, new in program.updates]])
+        self.plan = low_memory(self.plan, [*program.outputs, *[new for _, new in program.updates]])
         self.keeps = _keeps(self.plan.steps, self.plan.roots)
         self.storages: list[Storage] = []
         self.storage_of: dict[Tensor, Storage] = {}
+        self.in_use: list[Storage] = []
+        self.swept = 0
+        self.free: dict[Any, list[Storage]] = {}
         self.registers: list[tuple[Storage, Kernel, str]] = []
         self.kernels: list[str] = []
         self.kernel_lines: list[list[tuple[str, Tensor | None]]] = []
@@ -262,12 +265,31 @@ class Fast(Plain):
                 self.storage_of[node] = storage
                 self._write_blocks(storage, node)
                 return storage
-        made = Storage(node.shape, node.dtype, self.at, self.last[node], [node], self._is_returned(node))
-        made.name = f"s__{len(self.storages)}"
-        self.storages.append(made)
-        self.storage_of[node] = made
-        self._write_blocks(made, node)
-        return made
+        found = self._free_storage(node)
+        if found is not None:
+            found.members.append(node)
+            found.last = self.last[node]
+        else:
+            found = Storage(node.shape, node.dtype, self.at, self.last[node], [node], self._is_returned(node))
+            found.name = f"s__{len(self.storages)}"
+            self.storages.append(found)
+        self.storage_of[node] = found
+        self._write_blocks(found, node)
+        return found
+
+    def _free_storage(self, node: Tensor) -> Storage | None:
+        """Memory of the shape and dtype of a value without a name, whose last value nobody reads any more."""
+        if node in self.reserved or self._is_returned(node):
+            return None
+        for s in self.storages[self.swept :]:
+            if s.last < END and not (s.returned or s.register or s.called):
+                self.in_use.append(s)
+        self.swept = len(self.storages)
+        for s in [s for s in self.in_use if s.last < self.at]:
+            self.in_use.remove(s)
+            self.free.setdefault(_kind(s.shape, s.dtype), []).append(s)
+        free = self.free.get(_kind(node.shape, node.dtype))
+        return free.pop() if free else None
 
     def _may_overwrite(self, x: Tensor, node: Tensor, kernel: Kernel | None) -> bool:
         """Whether `node` may lie where its operand `x` does: read here for the last time, by nobody else, and alike."""
@@ -519,6 +541,11 @@ class Fast(Plain):
         for s in self.storages:
             names[s.name] = s.called or self.names.number("t")
         return re.sub(r"\bs__\d+\b", lambda m: names[m[0]], text)
+
+
+def _kind(shape: Shape, dtype: DType) -> Any:
+    """What memory must have in common to hold a value: the sizes and the dtype."""
+    return tuple(n if isinstance(n, int) else digest(n) for n in shape), dtype
 
 
 def _tuple(items: list[str]) -> str:

@@ -83,7 +83,8 @@ def guarded(
 ) -> Callable[..., Any]:
     """`function` behind a check of its arguments, which costs well under a microsecond when all is well.
 
-    What keeps parameters runs in its turn: a context whose `lock` is all there is to it as long as it has no `parent`.
+    What keeps parameters runs in its turn: it holds the lock of the turn, or of the one that has taken its place. These
+    locks are taken by the interpreter itself, so that an interrupt cannot leave one behind.
     `restore` is applied to what the function returns. With `donate`, which tells for each result the array that it is
     written into, those arrays come before the arguments.
     """
@@ -113,7 +114,8 @@ def guarded(
         steps = [*_unchanged(kept, scope), *steps]
         scope |= {"turn": kept.turn, "lock": kept.turn.lock}
         lines += ["with lock:", "    if turn.parent is None:", *[f"        {step}" for step in steps]]
-        lines += ["with turn:", *[f"    {step}" for step in steps]]
+        lines += ["while True:", "    top = turn.top()", "    with top.lock:", "        if top.parent is None:"]
+        lines += [f"            {step}" for step in steps]
     takes = names if donate is None else ["out", *names]
     text = f"def call({', '.join(takes)}):\n    " + "\n    ".join(lines)
     exec(compile(text, "<symgraph arguments>", "exec"), scope)

@@ -1,13 +1,13 @@
 """The order of the steps.
 
-Depth first from the outputs, operands from left to right, computes a value shortly before it is used. The fast style moves
-forward what frees at least the memory that it takes: the gradient of a weight, for example, is computed as soon as it is
-the last to read its two operands, and not when all the cotangents are there.
+Depth first from the outputs, operands from left to right, computes a value shortly before it is used. The fast style goes
+on from there to save memory: the gradient of a weight, for example, is computed as soon as it is the last to read its two
+operands, and not when all the cotangents are there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from symgraph.core import Constant, Item, Leaf, Tensor
@@ -54,12 +54,14 @@ def memory_roots(order: list[Tensor]) -> dict[Tensor, frozenset[Tensor]]:
     return roots
 
 
-def eager(plan: Schedule, results: Collection[Tensor]) -> Schedule:
-    """The same steps, each moved forward to where it frees the memory of operands that it is the last to read.
+def low_memory(plan: Schedule, results: Sequence[Tensor]) -> Schedule:
+    """The same steps in an order that keeps little memory in use; `results` are kept to the end.
 
-    A step comes early if its result takes no more memory than that; `results` are kept to the end.
+    Of the operands of a step the one with the longest history comes first, as its own operands need more room (Sethi and
+    Ullman, 1970). Then each step moves forward to where it is the last to read operands, if that frees at least as much
+    memory as its result takes.
     """
-    steps = [x for x in plan.steps if not _is_given(x)]
+    steps = [x for x in _longest_first(plan.steps, results) if not _is_given(x)]
     place = {x: i for i, x in enumerate(steps)}
     reads = {x: frozenset().union(*[plan.roots[i] for i in x.inputs]) if x.inputs else NOTHING for x in steps}
     readers: dict[Tensor, dict[Tensor, None]] = {}
@@ -107,6 +109,24 @@ def eager(plan: Schedule, results: Collection[Tensor]) -> Schedule:
         if step not in placed:
             put(step)
     return replace(plan, steps=(*[x for x in plan.steps if _is_given(x)], *order))
+
+
+def _longest_first(steps: Sequence[Tensor], results: Sequence[Tensor]) -> list[Tensor]:
+    """Depth first, operands that hang on the longest chains of steps before others."""
+    depth: dict[Tensor, int] = {}
+    for x in steps:
+        depth[x] = max([depth[i] for i in x.inputs], default=0) + 1
+    order: dict[Tensor, None] = {}
+    stack = list(results)[::-1]
+    while stack:
+        node = stack[-1]
+        pending = [x for x in node.inputs if x not in order] if node not in order else []
+        if pending:
+            stack += sorted(pending[::-1], key=depth.__getitem__)
+            continue
+        stack.pop()
+        order[node] = None
+    return list(order)
 
 
 def _is_given(x: Tensor) -> bool:

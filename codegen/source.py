@@ -13,7 +13,7 @@ from symgraph.dims import Variable
 
 from .program import Program
 
-STANDARD = ("collections", "concurrent.futures", "contextvars", "os")
+STANDARD = ("_thread", "contextvars", "os", "queue")
 """Modules of the standard library that a generated module may use."""
 
 

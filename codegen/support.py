@@ -13,25 +13,10 @@ from . import cache as cache_size
 SCALED = ("max(1, rows * cache() >> 20)", ": `rows` for a cache of 1 MiB")
 """What a block's rows are by default, and how it is said: as many as fit the cache of the machine the module runs on."""
 
-
 NAMES = frozenset(
-    [
-        "THREADS",
-        "Workspace",
-        "Workspaces",
-        "blocks",
-        "blockwise",
-        "cache",
-        "concurrent",
-        "contextvars",
-        "finish",
-        "os",
-        "placed",
-        "pool",
-        "process",
-        "workspace",
-    ]
+    ["THREADS", "Workspace", "Workspaces", "blocks", "blockwise", "cache", "contextvars", "finish", "helpers"]
 )
+NAMES |= {"os", "placed", "process", "queue", "serve", "share", "workspace"}
 """What the text defines and imports: names that nothing else in a generated module may have."""
 
 
@@ -53,11 +38,12 @@ def support(buffers: bool, kernels: bool, threads: int | None, table: str) -> st
 def with_fixed_tile(text: str) -> str:
     """The text of a module whose blocks have the rows that it says, whatever the machine."""
     scaled, said = SCALED
-    asked = _function(body(cache_size), "cache")
     if scaled not in text:
         return text
-    text = text.replace(scaled, "max(1, rows)").replace(said, "").replace(f"\n\n\n{asked}", "")
-    return text if "process[" in text else text.replace(f"\n\n\n{body(cache_size).split(chr(10) * 3)[0]}", "")
+    text = text.replace(scaled, "max(1, rows)").replace(said, "")
+    shared, asked = body(cache_size).split("\n\n\n")
+    text = text.replace(f"\n\n\n{asked}", "")
+    return text if "process[" in text else text.replace(f"\n\n\n{shared}", "")
 
 
 @cache
@@ -66,12 +52,6 @@ def body(module: ModuleType) -> str:
     text = inspect.getsource(module)
     first = next(n for n in ast.parse(text).body[1:] if not isinstance(n, ast.Import | ast.ImportFrom))
     return "\n".join(text.splitlines()[first.lineno - 1 :])
-
-
-def _function(text: str, name: str) -> str:
-    """The definition of a function in a text, as it stands there."""
-    node = next(n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef) and n.name == name)
-    return "\n".join(text.splitlines()[node.lineno - 1 : node.end_lineno])
 
 
 def _replaced(text: str, start: str, line: str) -> str:

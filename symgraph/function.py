@@ -18,7 +18,7 @@ from codegen.program import Check, Program
 from codegen.runtime import Argument, Kept, guarded, load_text
 from codegen.scalar import emit_scalar
 from codegen.source import Source
-from codegen.support import with_fixed_tile
+from codegen.support import NAMES, with_fixed_tile
 from codegen.writes import first_write
 
 from .checking import (
@@ -86,10 +86,18 @@ class Function:
         """The outputs, then the updates, as the user wrote them."""
 
     def __call__(self, /, *args: Any, **by_name: Any) -> Any:
+        """The outputs for these arguments, by position or by name.
+
+        `out=` gives arrays that the results are written into and that are returned: one, or the nesting of the outputs
+        with None where an array is to be made. Each has exactly the shape and dtype of its result, in C order, and shares
+        memory with no argument, parameter or other result; else nothing is computed, and `ShapeError`, `DTypeError`,
+        `ValueError` or `TypeError` says why. Where an input is called `out`, the keyword is that input.
+        """
         if by_name or len(args) != self._arity:
             if "out" in by_name and self._takes_out:
                 out = by_name.pop("out")
-                args = self._bind(args, by_name)
+                if by_name or len(args) != self._arity:
+                    args = self._bind(args, by_name)
                 return self._call(*args) if out is None else self._donated(out, *args)
             args = self._bind(args, by_name)
         return self._call(*args)
@@ -268,7 +276,7 @@ def function(
     names = source_names(given, mapping, results, outputs)
     names.update(dict(zip(leaves, keys, strict=True)))
     program = Program(
-        name=identifier(name, "f") if name else "f",
+        name=_function_name(name),
         inputs=tuple(leaves),
         outputs=tuple(lowered[: len(nodes)]),
         tree=positions(outputs),
@@ -297,6 +305,12 @@ def function(
     )
     made.program, made.details, made.written = program, source, tuple(given)
     return made
+
+
+def _function_name(name: str | None) -> str:
+    """An identifier that nothing else in the generated module goes by."""
+    made = identifier(name, "f") if name else "f"
+    return f"{made}_" if made in NAMES else made
 
 
 def evaluate(outputs: Any, values: Mapping[Tensor, Any] | None = None) -> Any:

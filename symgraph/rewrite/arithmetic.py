@@ -75,17 +75,35 @@ def _minus_sum(x: Tensor, s: Tensor) -> Tensor | None:
     return -F.sum(x, axis=s.op.axis, keepdims=s.op.keepdims) if is_inexact(x.dtype) else None  # type: ignore[attr-defined]
 
 
-def _negated_factor(node: Tensor) -> Tensor:
-    """x * (-y) = -(x * y), with the factors in the order in which they were written."""
+def _negated_factor(node: Tensor) -> Tensor | None:
+    """x * (-y) = -(x * y), with the factors in the order in which they were written; a number keeps its sign before an array."""
     x, y = node.inputs[::-1] if node.flipped else node.inputs
-    if x.op is F.negative:
+    if x.op is F.negative and x.ndim >= min(y.ndim, 1):
         return -(x.inputs[0] * y)
-    return -(x * y.inputs[0])
+    return -(x * y.inputs[0]) if y.op is F.negative and y.ndim >= min(x.ndim, 1) else None
+
+
+def _negated_factor_in_sum(node: Tensor) -> Tensor | None:
+    """x + (-s) * y = x - s * y and x - (-s) * y = x + s * y, where nobody else needs the product."""
+    p, q = node.inputs[::-1] if node.flipped else node.inputs
+    for x, product in ((p, q), (q, p)) if node.op is F.add else ((p, q),):
+        if product.op is not F.multiply or not used_once(product) or not is_inexact(node.dtype):
+            continue
+        for s, y in (product.inputs, product.inputs[::-1]):
+            if s.op is F.negative and not s.ndim and y.ndim:
+                rest = s.inputs[0] * y
+                return x - rest if node.op is F.add else x + rest
+    return None
 
 
 def _negated_number(c: Tensor, x: Tensor) -> Tensor | None:
     """-(c * x) = (-c) * x, where nobody else needs c * x."""
     return (-c) * x if is_inexact(x.dtype) else None
+
+
+def _negated_quotient(c: Tensor, x: Tensor, node: Tensor) -> Tensor | None:
+    """-(c / x) = (-c) / x, where x is a number or nobody else needs c / x."""
+    return (-c) / x if is_inexact(c.dtype) and (not x.ndim or used_once(node.inputs[0])) else None
 
 
 def _plus_negative(node: Tensor, x: Tensor, c: Tensor, y: Tensor) -> Tensor | None:
@@ -258,7 +276,12 @@ ARITHMETIC = RuleSet(
     rule(x + (-y), lambda x, y: x - y, tag="exact"),
     rule(x - (-y), lambda x, y: x + y, tag="exact"),
     *node_rules("minus both", [F.subtract], _minus_both, tag="rounding", needs=[F.negative], examples=[lambda x, y: -x - y]),
+    *node_rules(
+        "sign of a number in a sum", [F.add, F.subtract], _negated_factor_in_sum, needs=[F.multiply],
+        examples=[lambda X, y: X * X + -y * X, lambda X, y: X * X - -y * X, lambda X, y: -y * X + X * X],
+    ),
     rule(F.negative(c * x), _negated_number, tag="exact", example=lambda x: -(3.0 * x)),
+    rule(F.negative(c / x), _negated_quotient, tag="exact", example=lambda x: -(3.0 / x)),
     rule(x + c * y, _plus_negative, tag="exact", example=lambda x, y: x + -3.0 * y),
     rule(x - c * y, _minus_negative, tag="exact", example=lambda x, y: x - -3.0 * y),
     rule(some(Sum, "s")(-x), _minus_sum, tag="finite-real", example=lambda x: F.sum(-x)),

@@ -16,7 +16,7 @@ from ..errors import SymgraphError
 from ..provenance import current
 from .facts import Facts, facts
 from .multiples import multiples_taken
-from .pattern import NodeRule, Rule, RuleSet
+from .pattern import TWIN, NodeRule, Rule, RuleSet
 
 Mapping = dict[Tensor, Tensor]
 Fired = list[tuple[Rule | NodeRule, Tensor, Tensor]]
@@ -178,7 +178,7 @@ class _Walk:
             if same:
                 if facts.current.values is not None:
                     facts.current.values.carry(node, new)
-                self.again = self.again or r.moderate
+                self.again = self.again or r.moderate or TWIN in r.needs
                 if self.fired is not None:
                     self.fired.append((r, node, new))
                 return new

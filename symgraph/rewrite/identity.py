@@ -267,7 +267,9 @@ def _same_product(node: Tensor) -> Tensor | None:
     first = values.products.get(product_key(node, value))
     if first is None or first is node or not same_shape(first.shape, node.shape):
         return None
-    return first if values.known[first].c == value.c else -first
+    if values.known[first].c == value.c:
+        return first
+    return -first if all([x.ndim for x in node.inputs]) else None  # a multiple costs no more than a change of sign
 
 
 IDENTITY = node_rules(

@@ -204,10 +204,15 @@ class RuleSet:
         for r in sorted(rules, key=lambda r: not r.first):
             self.by_root.setdefault(r.root, []).append(r)
         self.numbers = frozenset(n for r in rules for n in r.needs if isinstance(n, bool | int | float | complex))
+        self.sums: dict[RuleSet, RuleSet] = {}
         self.index: dict[tuple[Any, ...], tuple[Rule | NodeRule, ...]] = {}
 
     def __add__(self, other: RuleSet) -> RuleSet:
-        return RuleSet(*self.rules, *other.rules, values=self.values or other.values)
+        """Both sets' rules; the same set each time, with what its index has learnt."""
+        found = self.sums.get(other)
+        if found is None:
+            found = self.sums[other] = RuleSet(*self.rules, *other.rules, values=self.values or other.values)
+        return found
 
     def on_reals(self) -> RuleSet:
         """The same rules, for real tensors only."""

@@ -53,7 +53,11 @@ def test_a_nesting_with_none_where_an_array_is_to_be_made() -> None:
     w.value = np.ones(4)
     out = {"parts": [np.empty((3, 4)), (None, np.empty(4))], "total": np.array(0.0)}
     found = f(X, out=out)
-    assert found["total"] is out["total"] and found["parts"][0] is out["parts"][0] and found["parts"][1][1] is out["parts"][1][1]
+    assert (
+        found["total"] is out["total"]
+        and found["parts"][0] is out["parts"][0]
+        and found["parts"][1][1] is out["parts"][1][1]
+    )
     assert found["total"] == wanted["total"] and found["parts"][1][0].dtype == bool
     for a, b in [(found["parts"][0], wanted["parts"][0]), *zip(found["parts"][1], wanted["parts"][1])]:
         assert np.array_equal(a, b)
@@ -123,7 +127,10 @@ def test_what_overlaps_a_parameter_or_another_result_is_refused() -> None:
     f, w = several()
     both = np.zeros(16)
     for out, message in [
-        ({"total": None, "parts": [None, (None, w._array)]}, "out['parts'][1][1] shares memory with the parameter or constant w"),
+        (
+            {"total": None, "parts": [None, (None, w._array)]},
+            "out['parts'][1][1] shares memory with the parameter or constant w",
+        ),
         ({"total": None, "parts": [both[:12].reshape(3, 4), (None, both[8:12])]}, "shares memory with out['parts'][0]"),
     ]:
         with pytest.raises(ValueError, match=re.escape(message)):
@@ -170,7 +177,9 @@ def test_a_read_only_parameter_is_refused_before_anything_is_computed() -> None:
     f, w, b = two()
     b._array.flags.writeable = False
     for options in ({}, {"out": np.array(7.0)}):
-        with pytest.raises(ValueError, match="parameter b is to be updated, but its array is read-only; nothing was computed"):
+        with pytest.raises(
+            ValueError, match="parameter b is to be updated, but its array is read-only; nothing was computed"
+        ):
             f(1.0, **options)
         assert not w.value.any() and not b.value.any()
     b._array.flags.writeable = True
@@ -186,6 +195,8 @@ def test_a_read_only_parameter_is_refused_before_anything_is_computed() -> None:
 def test_a_parameter_whose_array_was_replaced_is_refused(new: Any) -> None:
     f, w, b = two()
     object.__setattr__(w, "_array", new)
-    with pytest.raises(sg.CompileError, match=re.escape("the array of parameter w (float64 (3,)) has been replaced by another")):
+    with pytest.raises(
+        sg.CompileError, match=re.escape("the array of parameter w (float64 (3,)) has been replaced by another")
+    ):
         f(1.0)
     assert not b.value.any()

@@ -41,12 +41,14 @@ def test_a_tile_out_of_range(value: Any) -> None:
 @pytest.mark.parametrize("size", ["0", "-5", "1e6", "1MB", " "])
 def test_a_cache_size_that_is_no_number(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYMGRAPH_CACHE_BYTES", size)
-    with pytest.raises(CompileError, match=re.escape(f"SYMGRAPH_CACHE_BYTES={size!r} must be a positive number of bytes")):
+    with pytest.raises(
+        CompileError, match=re.escape(f"SYMGRAPH_CACHE_BYTES={size!r} must be a positive number of bytes")
+    ):
         made()
 
 
 @pytest.mark.parametrize("tile", [1000, 7777, 99_999, 100_003, 1 << 30])
-@pytest.mark.parametrize("threads", [None, 1, 2, 1024])
+@pytest.mark.parametrize("threads", [None, 1, 2, 50])
 def test_any_tile_gives_the_same_values(tile: int, threads: int | None) -> None:
     values, total = made(tile=tile, threads=threads)(A)
     assert np.array_equal(values, np.exp(-A * A) + np.tanh(A))
@@ -56,7 +58,9 @@ def test_any_tile_gives_the_same_values(tile: int, threads: int | None) -> None:
 @pytest.mark.parametrize("tile", [1, 3])
 def test_blocks_of_few_rows(tile: int) -> None:
     values, total = made(tile=tile)(A[:50])
-    assert np.array_equal(values, np.exp(-A[:50] ** 2) + np.tanh(A[:50])) and np.isclose(total, np.sin(A[:50] ** 2).sum())
+    assert np.array_equal(values, np.exp(-(A[:50] ** 2)) + np.tanh(A[:50])) and np.isclose(
+        total, np.sin(A[:50] ** 2).sum()
+    )
 
 
 def rows_of(f: Any, monkeypatch: pytest.MonkeyPatch, size: int) -> int:
@@ -90,7 +94,9 @@ def test_the_text_does_not_depend_on_the_machine(monkeypatch: pytest.MonkeyPatch
 def asked(**environment: str) -> list[str]:
     program = "from codegen.cache import cache\nfrom codegen.blocks import THREADS\nprint(cache(), cache(), THREADS)"
     env = {**os.environ, **environment}
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=env, check=True).stdout.split()
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=env, check=True
+    ).stdout.split()
 
 
 def test_the_environment_overrides_what_the_system_says() -> None:
@@ -130,5 +136,5 @@ def test_all_names_of_the_text_are_known() -> None:
             defined |= {node.name} if isinstance(node, ast.FunctionDef | ast.ClassDef) else set()
             targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
             defined |= {t.id for t in targets if isinstance(t, ast.Name)}
-    assert defined | {"os", "concurrent", "contextvars"} == NAMES
+    assert defined | {"os", "queue", "contextvars"} == NAMES
     assert "def cache" in body(cache)

@@ -149,7 +149,7 @@ w = sg.parameter(np.zeros(3), "w")
         (lambda: sg.function([v], v, updates={w: None}), TypeError, r"None"),
         (lambda: sg.function([v], v, backend="fortran"), sg.CompileError, r"backend='fortran'"),
         (lambda: sg.function([v], v, style="slow"), sg.CompileError, r"style='slow': choose 'fast' or 'plain'"),
-        (lambda: sg.function([v], v, threads=0), sg.CompileError, r"threads=0 must be a positive int"),
+        (lambda: sg.function([v], v, threads=0), sg.CompileError, r"threads=0 must be an int from 1 to 1024"),
         (lambda: sg.function([symbol("u", (2 * x.shape[0],))], sg.zeros(x.shape[0])), sg.CompileError, r"batch"),
         (lambda: sg.grad(v.sum(), s), sg.GradientError, r"sum \(\) float64 does not depend on s"),
     ],

@@ -11,7 +11,9 @@ rng = np.random.default_rng(11)
 
 def mlp():
     X, labels = sg.symbol("X", ("batch", 5), "float32"), sg.symbol("labels", ("batch",), "int64")
-    W1, b1, W2, b2 = (sg.symbol(n, s, "float32") for n, s in zip(("W1", "b1", "W2", "b2"), ((5, 4), (4,), (4, 3), (3,))))
+    W1, b1, W2, b2 = (
+        sg.symbol(n, s, "float32") for n, s in zip(("W1", "b1", "W2", "b2"), ((5, 4), (4,), (4, 3), (3,)))
+    )
     logits = sg.relu(X @ W1 + b1) @ W2 + b2
     loss = -sg.mean(sg.log_softmax(logits)[sg.arange(X.shape[0]), labels])
     weights = [W1, b1, W2, b2]
@@ -130,10 +132,16 @@ def random_graph(seed):
     for _ in range(20):
         recent = made[-6:]
         u, v = recent[pick.integers(len(recent))], made[pick.integers(len(made))]
-        made.append(unary[pick.integers(len(unary))](u) if pick.random() < 0.4 else binary[pick.integers(len(binary))](u, v))
+        made.append(
+            unary[pick.integers(len(unary))](u) if pick.random() < 0.4 else binary[pick.integers(len(binary))](u, v)
+        )
         made[-1] = sg.tanh(made[-1]) if pick.random() < 0.3 else made[-1]
     value = sg.sum(sg.tanh(made[-1]) + sg.tanh(made[-2]) * x)
-    return [value, *sg.grad(value, [x, y, s], unused="zero")], {x: pick.standard_normal(5), y: pick.standard_normal(5), s: 0.7}
+    return [value, *sg.grad(value, [x, y, s], unused="zero")], {
+        x: pick.standard_normal(5),
+        y: pick.standard_normal(5),
+        s: 0.7,
+    }
 
 
 MODELS = {

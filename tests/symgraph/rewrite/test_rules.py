@@ -551,3 +551,54 @@ def test_broadcasts_are_dropped_in_every_elementwise_op():
         else:
             raise AssertionError(f"{op.name} has no dtype here")
     assert simplify(matrix + sg.broadcast_to(row, (2, 3))) is matrix + row
+
+
+# What a person would write ------------------------------------------------------------------------------------------
+
+m, s, v, w = symbol("m"), symbol("s"), symbol("v", ("k",)), symbol("w", ("k",))
+k = sg.core.make(sg.ops.creation.DimValue(v.shape[0]))
+
+
+# fmt: off
+WRITTEN = [
+    # numbers and sizes are one factor, applied once
+    (0.1 * v / k,                           sg.constant(0.1) / k * v),
+    (v * 0.5 / k * 3.0,                     sg.constant(1.5) / k * v),
+    (k * log(s),                            k * log(s)),                    # a count is no weight: not xlogy
+    (-(v / s),                              -1 / s * v),
+    (-s * v + w,                            w - s * v),
+    (w - -s * v,                            w + s * v),
+    (-(1 / s),                              -1 / s),
+    (w - 0.01 * (0.02 * w - v),             0.9998 * w + 0.01 * v),
+    # the logistic loss
+    (w * sg.softplus(-v) + (1 - w) * sg.softplus(v), sg.relu(v) - v * w + sg.softplus(-abs(v))),
+    (-v - w,                                -(v + w)),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("written", "simple"), WRITTEN, ids=lambda e: sg.to_text(e).splitlines()[-1])
+def test_formulas_come_out_as_a_person_would_write_them(written, simple):
+    assert simplify(written) is simple
+
+
+def test_a_multiple_that_all_users_take_apart_is_not_computed():
+    """Both sums and the quotient read v - m: there is no (v - m) / s."""
+    z = (v - m) / s
+    made = simplify([sg.sum(z * z), sg.sum(z), z / s])
+    d = v - m
+    assert made[0] is sg.sum(d * d) / (s * s)
+    assert made[1] is sg.sum(d) / s
+    assert made[2] is d / (s * s)
+    kept = simplify([sg.sum(z * z), sg.exp(z)])
+    assert any(x is z for x in toposort(kept)), "somebody needs its elements"
+
+
+def test_a_sum_of_squares_is_one_dot_product_for_each():
+    made = simplify(sg.sum(100 * (v * v) + (1 - w) ** 2 * 3))
+    assert made in {
+        100 * sg.sum(v * v) + 3 * sg.sum((1 - w) * (1 - w)),
+        3 * sg.sum((1 - w) * (1 - w)) + 100 * sg.sum(v * v),
+    }
+    for mixed in (sg.sum(v * v - w * w), sg.sum(v * v + v * w)):
+        assert sum(x.op.name == "sum" for x in toposort([simplify(mixed)])) == 1, "two sums could cancel"
