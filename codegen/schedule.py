@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from symgraph.core import Constant, Item, Leaf, Tensor
+from symgraph.ops.late import F
 
 from .memory import nominal_bytes
 from .program import Program
@@ -58,57 +59,85 @@ def low_memory(plan: Schedule, results: Sequence[Tensor]) -> Schedule:
     """The same steps in an order that keeps little memory in use; `results` are kept to the end.
 
     Of the operands of a step the one with the longest history comes first, as its own operands need more room (Sethi and
-    Ullman, 1970). Then each step moves forward to where it is the last to read operands, if that frees at least as much
-    memory as its result takes.
+    Ullman, 1970). Then, as soon as the steps that are still to read a value can all run, they come at once if that frees
+    at least as much memory as their results take.
     """
-    steps = [x for x in _longest_first(plan.steps, results) if not _is_given(x)]
-    place = {x: i for i, x in enumerate(steps)}
-    reads = {x: frozenset().union(*[plan.roots[i] for i in x.inputs]) if x.inputs else NOTHING for x in steps}
-    readers: dict[Tensor, dict[Tensor, None]] = {}
-    for x in steps:
-        if not _is_view(x):
-            for root in reads[x]:
-                readers.setdefault(root, {})[x] = None
-    kept = NOTHING.union(*[plan.roots[y] for y in results])
-    order: list[Tensor] = []
-    placed: set[Tensor] = set()
+    given = [x for x in plan.steps if _is_given(x)]
+    return replace(plan, steps=(*given, *_Eager(plan, results).order()))
 
-    def put(x: Tensor) -> list[Tensor]:
-        """Place a step, after the views it needs; the steps that may now be the last to read something."""
+
+FEW = 6
+"""Values with more readers than this are not looked at: the work stays linear."""
+
+
+class _Eager:
+    """The order while it is made."""
+
+    def __init__(self, plan: Schedule, results: Sequence[Tensor]) -> None:
+        self.steps = [x for x in _longest_first(plan.steps, results) if not _is_given(x)]
+        at = {x: n for n, x in enumerate(self.steps)}
+        self.reads = {
+            x: sorted({r for i in x.inputs for r in plan.roots[i] if r in at}, key=at.__getitem__) for x in self.steps
+        }
+        """The values, views aside, that a step reads, in the order of the steps."""
+        self.readers: dict[Tensor, dict[Tensor, None]] = {x: {} for x in self.steps}
+        """The steps, views aside, that are still to read a value."""
+        for x in self.steps:
+            if not _is_view(x):
+                for root in self.reads[x]:
+                    self.readers[root][x] = None
+        self.kept = NOTHING.union(*[plan.roots[y] for y in results])
+        self.cost = {x: self._cost(x) for x in self.steps}
+        self.placed: dict[Tensor, None] = {}
+
+    def _cost(self, x: Tensor) -> int:
+        """The memory that a result takes: none if it goes into a sum, which grows as its terms come."""
+        users = list(self.readers[x])
+        joins = len(users) == 1 and users[0].op is F.add and nominal_bytes(users[0]) == _bytes(x)
+        return 0 if joins else _bytes(x)
+
+    def order(self) -> list[Tensor]:
+        for step in self.steps:
+            if _is_view(step):
+                continue
+            pending = [step]
+            while pending:
+                x = pending.pop(0)
+                if x not in self.placed:
+                    self.place(x)
+                    pending += self.due(x)
+        for step in self.steps:
+            self.place(step)
+        return list(self.placed)
+
+    def place(self, x: Tensor) -> None:
+        """Put a step at the end of the order, after the views that it needs and nobody has needed yet."""
         stack = [x]
         while stack:
             node = stack[-1]
-            pending = [i for i in node.inputs if i in place and i not in placed]
+            pending = [i for i in node.inputs if i in self.reads and i not in self.placed]
             if pending:
                 stack += pending
                 continue
             stack.pop()
-            if node not in placed:
-                placed.add(node)
-                order.append(node)
-        found: dict[Tensor, None] = {}
-        for root in [*sorted(reads[x] & place.keys(), key=place.__getitem__), x]:
-            left = readers.get(root, {})
-            left.pop(x, None)
-            if len(left) == 1:
-                found.update(left)
-        return list(found)
+            self.placed[node] = None
+        for root in self.reads[x]:
+            self.readers[root].pop(x, None)
 
-    def pays(x: Tensor) -> bool:
-        if x in placed or x in kept or not _bytes(x) or any(r in place and r not in placed for r in reads[x]):
-            return False
-        freed = [r for r in reads[x] if r in place and r not in kept and len(readers[r]) == 1]
-        return _bytes(x) <= sum(map(_bytes, freed))
+    def due(self, x: Tensor) -> list[Tensor]:
+        """The readers of `x` and of its operands that should follow at once."""
+        found: list[Tensor] = []
+        for root in [*self.reads[x], x]:
+            left = self.readers[root]
+            if root in self.kept or not 0 < len(left) <= FEW:
+                continue
+            if all(self._is_ready(r) for r in left) and sum(self.cost[r] for r in left) <= _bytes(root):
+                found += left
+        return found
 
-    for step in steps:
-        pending = [] if step in placed or _is_view(step) else [step]
-        while pending:
-            pending = [x for x in put(pending.pop(0)) if pays(x)] + pending
-            pending = [x for x in pending if x not in placed]
-    for step in steps:
-        if step not in placed:
-            put(step)
-    return replace(plan, steps=(*[x for x in plan.steps if _is_given(x)], *order))
+    def _is_ready(self, x: Tensor) -> bool:
+        """Whether everything that the step reads is there, and it is of those that may be moved."""
+        return x not in self.kept and bool(_bytes(x)) and all(r in self.placed for r in self.reads[x])
 
 
 def _longest_first(steps: Sequence[Tensor], results: Sequence[Tensor]) -> list[Tensor]:

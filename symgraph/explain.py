@@ -25,8 +25,11 @@ from .ops.code import Code, call
 from .printing import expression, number, without_cast
 from .provenance import format_location, name_of
 from .pytree import flatten
-from .rewrite import SIMPLIFY, STABILIZE, rewrite
+from .rewrite import SIMPLIFY, STABILIZE, sequence
+from .rewrite.contractions import plan_contractions
 from .rewrite.engine import Fired
+from .rewrite.expand import EXPAND
+from .rewrite.layout import ARRANGE
 from .rewrite.lower import LOWER
 from .rewrite.pattern import AnyOp, NodeRule, Rule
 
@@ -40,7 +43,7 @@ def explain(outputs: Any, rewrites: bool = True) -> str:
     """A report on how `outputs` (a compiled `Function`, a tensor or any nesting) are simplified, as text.
 
     For each rule: its name and tag, how often it fired, and per firing the user's line with the expression before and
-    after. Stable forms, simplification and lowering are run as `function` runs them. Without `rewrites` only the first
+    after. The passes are those that `function` runs for the fast style, contractions last. Without `rewrites` only the first
     line, the count of rewrites and of nodes before and after.
 
     Raises `TypeError` for what is no tensor.
@@ -55,16 +58,16 @@ def explain(outputs: Any, rewrites: bool = True) -> str:
         roots = [as_tensor(leaf) for leaf in flatten(outputs)[0]]
     before = len(toposort(roots))
     fired: Fired = []
-    nodes, lowered = roots, roots
-    for rules in (STABILIZE + SIMPLIFY, LOWER, SIMPLIFY):
-        if rules is SIMPLIFY and all(a is b for a, b in zip(lowered, nodes, strict=True)):
-            break
-        lowered = nodes
-        nodes, _ = rewrite(nodes, rules, fired=fired)
+    nodes, _ = sequence(roots, (STABILIZE + SIMPLIFY, LOWER, EXPAND, SIMPLIFY, ARRANGE), fired)
+    planned, step = plan_contractions(nodes)
     found: dict[tuple[str, str], list[str]] = {}
     for rule, old, new in fired:
         found.setdefault((title(rule), rule.tag), []).append(_change(old, new))
-    times = f"{len(fired)} rewrite{'s' * (len(fired) != 1)} by {len(found)} rule{'s' * (len(found) != 1)}"
+    for old, new in step.items():
+        if new is not old and new.op != old.op:
+            found.setdefault(("contraction planned", "rounding"), []).append(_change(old, new))
+    nodes, count = planned, sum(map(len, found.values()))
+    times = f"{count} rewrite{'s' * (count != 1)} by {len(found)} rule{'s' * (len(found) != 1)}"
     lines = [f"{times}, {before} nodes -> {len(toposort(nodes))}"]
     if not rewrites or not found:
         return lines[0]
@@ -102,6 +105,9 @@ class _Line:
 
     def text(self, node: Tensor, depth: int) -> Code:
         """`node` to a depth, then letters."""
+        if isinstance(node.op, AnyOp):
+            xs = [self.text(x, depth - 1) for x in node.inputs]
+            return call(node.op.kind.__name__.lower(), *xs)
         known = number(node)
         name = name_of(node)
         if known is not None:
@@ -118,7 +124,7 @@ class _Line:
                 letter = self.letters[node] = Code(f"{'abcdefgh'[count % 8]}{count // 8 or ''}", aval=aval)
             return letter
         xs = [self.text(without_cast(x, node), depth - 1) for x in node.inputs]
-        return call(node.op.kind.__name__.lower(), *xs) if isinstance(node.op, AnyOp) else expression(node, xs)
+        return expression(node, xs)
 
 
 __all__ = ["explain"]

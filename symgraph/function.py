@@ -48,6 +48,7 @@ from .rewrite.engine import compose
 from .rewrite.expand import EXPAND
 from .rewrite.layout import ARRANGE
 from .rewrite.lower import LOWER
+from .rewrite.sums import order_sums
 
 
 class Function:
@@ -360,6 +361,9 @@ def _rewritten(
             mapping = compose(mapping, step)
         nodes, step = plan_contractions(nodes)
         mapping = compose(mapping, step)
+        if style == "fast":
+            nodes, step = order_sums(nodes)
+            mapping = compose(mapping, step)
     return nodes, mapping, frozenset(quiet)
 
 

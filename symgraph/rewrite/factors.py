@@ -194,8 +194,8 @@ def spent(node: Tensor, bases: Any) -> float:
 
 def collect_factors(node: Tensor) -> Tensor | None:
     """The product in fewer or smaller operations, or None."""
-    if node.aval.dtype.kind not in "fc" or _is_plain(node):
-        return None
+    if node.aval.dtype.char not in "fdgFDG" or _is_plain(node):
+        return None  # in half precision a product of two ordinary numbers may overflow: the user's order stays
     opened: set[Tensor] = set()
     while True:
         m = monomial(node, opened)

@@ -23,7 +23,7 @@ from ..ops.reduce import Sum
 from ..ops.shape import BroadcastTo, Reshape, Transpose
 from ..ops.slices import Slice, Unslice
 from .factors import Monomial, bulk, monomial, product
-from .facts import used_once
+from .facts import may_open, used_once
 from .pattern import RuleSet, node_rules
 from .signs import is_nonnegative
 
@@ -96,8 +96,10 @@ def _row_factor_out(node: Tensor) -> Tensor | None:
     """sum(s * x / t, axis) = s / t * sum(x, axis) for the factors s and t that are the same along every summed axis."""
     op, whole = node.op, node.inputs[0]
     assert isinstance(op, Sum)
-    if not is_inexact(node.dtype) or not used_once(whole) or node.dtype != whole.dtype or not op.axis:
+    if not is_inexact(node.dtype) or not may_open(whole) or node.dtype != whole.dtype or not op.axis:
         return None
+    if node.dtype.itemsize == 2:
+        return None  # products in half precision overflow early
     m = monomial(whole)
     if m is None:
         return None

@@ -33,7 +33,7 @@ def multiples_taken(order: Sequence[Tensor], shared: Collection[Tensor], outputs
         elif (op is F.negative or op in PRODUCTS or _is_square(node)) and is_inexact(node.dtype):
             multiple = op is F.negative or (op in PRODUCTS and any([not x.ndim for x in node.inputs]))
             if node not in kept and (multiple or node not in shared):
-                if node in shared and node.ndim:
+                if node in shared and node.ndim and node.dtype.itemsize > 2:
                     taken.add(node)
                 continue  # its users take the factors of its operands too
             if multiple:

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -248,3 +249,36 @@ def test_quoted_text_is_read_back(text: str) -> None:
     assert "\n" not in quoted(text)
     if text.isascii() and text.isprintable():
         assert quoted(text) == json.dumps(text)
+
+
+@pytest.mark.parametrize(
+    "name", ["w", "array", "name", "dtype", "lock", "Shield", "starts", "code", "check_parameters"]
+)
+def test_parameters_that_cannot_be_updated_are_refused_before_anything_is_computed(tmp_path: Path, name: str) -> None:
+    x, w, b = sg.symbol("x", (3,)), sg.parameter(np.zeros(3), name), sg.parameter(np.zeros(3), "b")
+    sg.function([x], x @ w, {b: b + x.sum(), w: w - x.sum()}, name="step").export(tmp_path / "m.py")
+    module = load(tmp_path / "m.py")
+    mine = getattr(module, name)
+    mine.flags.writeable = False
+    with pytest.raises(ValueError, match=f"the parameter {name} is to be updated, but its array is read-only"):
+        module.step(np.ones(3))
+    for other in (np.zeros(4), np.zeros(3, "f4"), [0.0, 0.0, 0.0]):
+        setattr(module, name, other)
+        with pytest.raises(
+            ValueError, match=rf"the parameter {name} must be an array of dtype float64 and shape \(3,\)"
+        ):
+            module.step(np.ones(3))
+    assert not mine.any() and not module.b.any()
+    setattr(module, name, np.zeros(6)[::2])  # a view will do
+    module.step(np.ones(3))
+    assert np.array_equal(module.b, [3, 3, 3]) and np.array_equal(getattr(module, name), [-3, -3, -3])
+    ruff(tmp_path / "m.py")
+
+
+def test_calls_of_a_module_from_several_threads_take_turns(tmp_path: Path) -> None:
+    x, w = sg.symbol("x", (3,)), sg.parameter(np.zeros(3), "w")
+    sg.function([x], w.sum(), {w: w + x}, name="step", style="plain").export(tmp_path / "m.py")
+    module = load(tmp_path / "m.py")
+    with ThreadPoolExecutor(8) as pool:
+        totals = sorted(pool.map(lambda _: float(module.step(np.ones(3))), range(400)))
+    assert totals == [3.0 * k for k in range(400)]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import os
+import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -144,6 +148,54 @@ def test_an_interrupt_before_the_updates_comes_at_once_and_changes_nothing() -> 
         4,
     )
     assert out == "interrupted\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent to the process itself")
+@pytest.mark.parametrize("raising", [False, True])
+def test_handlers_of_the_users_own(raising: bool) -> None:
+    """They are called at once before the updates and after them in their midst, and stand when the call is over."""
+    x = sg.symbol("x", ("n",))
+    parameters = [sg.parameter(np.zeros(3), f"p{i}") for i in range(3)]
+    f = sg.function([x], sg.tanh(x).sum(), {p: p + sg.tanh(x).sum() for p in parameters})
+    assert not f._kept.whole
+    seen: list[list[float]] = []
+
+    def handler(number: int, frame: object) -> None:
+        seen.append([float(p._array[0]) for p in parameters])
+        if raising:
+            raise LookupError("the user's")
+
+    class Interrupting:
+        """NumPy, but for a signal that arrives when `name` has run."""
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def __getattr__(self, name: str) -> Any:
+            found = getattr(np, name)
+
+            def call(*args: Any, **options: Any) -> Any:
+                result = found(*args, **options)
+                os.kill(os.getpid(), signal.SIGINT)
+                return result
+
+            call.reduce = getattr(found, "reduce", None)  # type: ignore[attr-defined]
+            return call if name == self.name else found
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        for name, at in [("tanh", 0.0), ("add", 1.0)]:
+            for p in parameters:
+                p.value = np.zeros(3)
+            seen.clear()
+            f._function.__globals__["np"] = Interrupting(name)
+            with pytest.raises(LookupError) if raising else nullcontext():
+                f([np.arctanh(0.5), np.arctanh(0.5)])
+            assert signal.getsignal(signal.SIGINT) is handler
+            assert seen and all(values == [at] * 3 for values in seen)
+            assert [float(p.value[0]) for p in parameters] == ([at] * 3 if raising else [1.0] * 3)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_an_interrupt_of_several_threads_leaves_none_at_work() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import signal
 import subprocess
 import sys
 import textwrap
@@ -209,3 +210,24 @@ def test_a_function_called_within_a_call_of_another() -> None:
     with ThreadPoolExecutor(2) as pool:
         first = list(pool.map(lambda _: inner(A)[0], range(4)))
     assert w.value == 5 and len({float(v) for v in first}) == 4
+
+
+def test_several_updates_from_other_threads_than_the_main_one() -> None:
+    x, w, b = sg.symbol("x", ("n",)), sg.parameter(np.zeros(2), "w"), sg.parameter(np.zeros(2), "b")
+    f = sg.function([x], [], {w: w + x.sum(), b: b - x.sum()})
+    assert not f._kept.whole
+    before = signal.getsignal(signal.SIGINT)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: f([1.0, 1.0]), range(200)))
+    assert np.array_equal(w.value, [400, 400]) and np.array_equal(b.value, [-400, -400])
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_joined_turns_still_exclude_each_other() -> None:
+    """Two functions that are compiled first and joined later, by a third."""
+    x, w, b = sg.symbol("x"), sg.parameter(0.0, "w"), sg.parameter(0.0, "b")
+    first, second = sg.function([x], [], {w: w + x}), sg.function([x], [], {b: b + x})
+    both = sg.function([x], [w + b], {w: w + x, b: b + x})
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda k: (first, second, both)[k % 3](1.0), range(600)))
+    assert w.value == b.value == 400

@@ -594,6 +594,16 @@ def test_a_multiple_that_all_users_take_apart_is_not_computed():
     assert any(x is z for x in toposort(kept)), "somebody needs its elements"
 
 
+def test_half_precision_keeps_the_order_of_products():
+    """300 * 300 is infinite in float16, x / 300 / 300 is not."""
+    h, c = symbol("h", 3, "float16"), symbol("c", (), "float16")
+    z = h / c
+    for outputs in ([z / c], [sg.sum(z * z), z / c, sg.sum(z)], [sg.sum((h / c) * ((h + 1) / c))]):
+        values = {h: np.array([1e4, 2e4, -3e4], "float16"), c: np.float16(300)}
+        for found, want in zip(interpret(simplify(outputs), values), interpret(outputs, values), strict=True):
+            np.testing.assert_allclose(found, want, rtol=4e-3)
+
+
 def test_a_sum_of_squares_is_one_dot_product_for_each():
     made = simplify(sg.sum(100 * (v * v) + (1 - w) ** 2 * 3))
     assert made in {

@@ -1,0 +1,77 @@
+"""Long sums, for the fast style: their terms are added in the order in which they can be computed.
+
+The gradient of a weight that is used a hundred times is a sum of a hundred products. Added one by one as they come, they
+need one running total; in any other order the products wait in memory for one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..core import Tensor, building, rebuild, toposort
+from ..dims import same_shape
+from ..ops.late import F
+from ..provenance import current, name_of
+from .engine import Mapping
+
+FEWEST = 4
+"""Shorter sums are left as they are written."""
+
+
+@building()
+def order_sums(outputs: Sequence[Tensor]) -> tuple[list[Tensor], Mapping]:
+    """`outputs` with long sums begun at the terms that are soonest there, and the successor of every node."""
+    order = toposort(outputs)
+    users: dict[Tensor, list[Tensor]] = {}
+    depth: dict[Tensor, int] = {}
+    for node in order:
+        depth[node] = 1 + max([depth[x] for x in node.inputs], default=0)
+        for x in node.inputs:
+            users.setdefault(x, []).append(node)
+    kept = set(outputs)
+    inner = {
+        node
+        for node in order
+        if _is_sum(node) and node not in kept and name_of(node) is None
+        and len(users[node]) == 1 and _is_sum(users[node][0])
+    }  # fmt: skip
+    done: Mapping = {}
+    keep = current.where
+    try:
+        for node in order:
+            current.where = node.where
+            terms = _terms(node, inner) if _is_sum(node) and node not in inner else []
+            if len(terms) < FEWEST:
+                done[node] = rebuild(node, [done[x] for x in node.inputs])
+                continue
+            first, *rest = sorted(terms, key=depth.__getitem__)
+            total = done[first]
+            for x in rest:
+                total = total + done[x]
+            done[node] = total
+    finally:
+        current.where = keep
+    return [done[o] for o in outputs], done
+
+
+def _is_sum(node: Tensor) -> bool:
+    """Whether the node adds two arrays of its own shape, in floating point."""
+    return (
+        node.op is F.add
+        and node.ndim > 0
+        and node.dtype.kind in "fc"
+        and all(x.ndim == node.ndim and same_shape(x.shape, node.shape) for x in node.inputs)
+    )
+
+
+def _terms(root: Tensor, inner: set[Tensor]) -> list[Tensor]:
+    """The terms of a sum, from left to right."""
+    found: list[Tensor] = []
+    stack = [*root.inputs[::-1]]
+    while stack:
+        node = stack.pop()
+        if node in inner:
+            stack += node.inputs[::-1]
+        else:
+            found.append(node)
+    return found
