@@ -8,7 +8,7 @@ import contextvars
 import os
 import queue
 
-from .cache import cache, process
+from .cache import cache
 
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -73,6 +73,10 @@ def finish(left, begun, ended, bell):
     finally:
         if len(ended) < len(begun):
             finish(left, begun, ended, bell)
+
+
+process = {}
+"""The helpers of this process."""
 
 
 def helpers():

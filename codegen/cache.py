@@ -5,17 +5,16 @@ The text of this module, without this paragraph, stands in each generated module
 
 import os
 
-process: dict = {}
-"""What the functions of one process share: the size of the cache, and the pool of threads."""
+asked: dict = {}
 
 
 def cache():
     """The bytes of cache that a block should stay in: as SYMGRAPH_CACHE_BYTES says, else the second level of this machine."""
-    if "cache" not in process:
+    if not asked:
         try:
             with open("/sys/devices/system/cpu/cpu0/cache/index2/size") as file:
                 found = min(max(1024 * int(file.read().strip().rstrip("K")), 1 << 18), 1 << 22)
         except (OSError, ValueError):
             found = 1 << 20
-        process["cache"] = int(os.environ.get("SYMGRAPH_CACHE_BYTES") or found)
-    return process["cache"]
+        asked["cache"] = int(os.environ.get("SYMGRAPH_CACHE_BYTES") or found)
+    return asked["cache"]

@@ -37,7 +37,7 @@ from .plain import Plain
 from .program import Program
 from .schedule import low_memory
 from .source import Source
-from .support import support
+from .support import NAMES, support
 from .text import wrapped
 
 END = 1 << 60
@@ -45,6 +45,9 @@ END = 1 << 60
 
 LARGE = 1 << 17
 """Arrays of fewer elements are computed without a loop over blocks: the second level of the cache holds a few of them."""
+
+TILE = 1 << 18
+"""The bytes of one array in a block, where the second level of the cache has 1 MiB."""
 
 MANY = 3
 """Steps on vectors of unknown length that make a loop worth its line; on rows of matrices, twice as many."""
@@ -77,9 +80,9 @@ class Fast(Plain):
 
     def __init__(self, program: Program) -> None:
         super().__init__(program)
-        for name in ("workspace", "blockwise"):
-            self.shared.names.taken.add(name)
-            self.names.taken.add(name)
+        taken = NAMES | {f"{program.name}_buffers"}
+        self.shared.names.taken |= taken
+        self.names.taken |= taken
         self.plan = low_memory(self.plan, [*program.outputs, *[new for _, new in program.updates]])
         self.keeps = _keeps(self.plan.steps, self.plan.roots)
         self.storages: list[Storage] = []
@@ -407,7 +410,7 @@ class Fast(Plain):
         steps = [n for n in unit.nodes if not _is_virtual(n)]
         widest = max([n.inputs[0] if is_final(n) else n for n in steps], key=nominal_bytes)
         inner = prod(widest.shape[1:])
-        tile = self.program.tile
+        tile = self.program.tile or TILE // max(n.dtype.itemsize for n in steps)
         if isinstance(inner, int):
             return str(max(1, tile // max(inner, 1)))
         return f"max(1, {tile} // max(1, {size_code(inner, self.dims)}))"
@@ -511,7 +514,7 @@ class Fast(Plain):
         if self._buffers():
             lines += ["", "", *self._buffer_table()]
         text = self._renamed("\n".join(lines))
-        text += support(bool(self._buffers()), bool(self.kernels), self.program.threads, f"{self.program.name}_buffers")
+        text += support(bool(self._buffers()), bool(self.kernels), self.program)
         return Source(
             source.name, text, source.preamble, source.constants, source.arguments, source.parameters, source.dims, found
         )  # fmt: skip

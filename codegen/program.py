@@ -34,8 +34,8 @@ class Program:
     comments: bool = True
     threads: int | None = None
     """How many threads may share a loop over blocks; None for as many as the process may use."""
-    tile: int = 16384
-    """How many elements of the widest array a block has; unless it is asked for, for a cache of 1 MiB."""
+    tile: int | None = None
+    """How many elements of the widest array a block has; None for as many as the cache of the machine suggests."""
     quiet: frozenset[str] = frozenset()
     """Floating-point warnings that the optimized formulas raise without harm."""
 

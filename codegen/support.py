@@ -9,41 +9,31 @@ from types import ModuleType
 
 from . import blocks, blocks_alone, workspace
 from . import cache as cache_size
+from .program import Program
 
 SCALED = ("max(1, rows * cache() >> 20)", ": `rows` for a cache of 1 MiB")
-"""What a block's rows are by default, and how it is said: as many as fit the cache of the machine the module runs on."""
+"""What a block's rows are unless a tile was asked for, and how it is said: as many as fit the cache of the machine."""
 
 NAMES = frozenset(
-    ["THREADS", "Workspace", "Workspaces", "blocks", "blockwise", "cache", "contextvars", "finish", "helpers"]
+    ["THREADS", "Workspace", "Workspaces", "asked", "blocks", "blockwise", "cache", "contextvars", "finish", "helpers"]
 )
 NAMES |= {"os", "placed", "process", "queue", "serve", "share", "workspace"}
 """What the text defines and imports: names that nothing else in a generated module may have."""
 
 
-def support(buffers: bool, kernels: bool, threads: int | None, table: str) -> str:
+def support(buffers: bool, kernels: bool, program: Program) -> str:
     """The text that follows the functions of a module which has buffers or kernels."""
     parts = []
-    if kernels and threads == 1:
-        parts += [body(blocks_alone), body(cache_size)]
-    elif kernels:
-        text = body(blocks)
-        if threads is not None:
-            text = _replaced(text, "THREADS = ", f"THREADS = {threads}")
-        parts += [text, body(cache_size)]
+    if kernels:
+        text = body(blocks_alone if program.threads == 1 else blocks)
+        if program.threads is not None:
+            text = _replaced(text, "THREADS = ", f"THREADS = {program.threads}")
+        if program.tile is not None:
+            text = text.replace(SCALED[0], "max(1, rows)").replace(SCALED[1], "")
+        parts += [text] if program.tile is not None else [text, body(cache_size)]
     if buffers:
-        parts += [body(workspace), f"workspace = Workspaces({table})"]
+        parts += [body(workspace), f"workspace = Workspaces({program.name}_buffers)"]
     return "".join(f"\n\n\n{part}" for part in parts)
-
-
-def with_fixed_tile(text: str) -> str:
-    """The text of a module whose blocks have the rows that it says, whatever the machine."""
-    scaled, said = SCALED
-    if scaled not in text:
-        return text
-    text = text.replace(scaled, "max(1, rows)").replace(said, "")
-    shared, asked = body(cache_size).split("\n\n\n")
-    text = text.replace(f"\n\n\n{asked}", "")
-    return text if "process[" in text else text.replace(f"\n\n\n{shared}", "")
 
 
 @cache

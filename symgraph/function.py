@@ -18,7 +18,7 @@ from codegen.program import Check, Program
 from codegen.runtime import Argument, Kept, guarded, load_text
 from codegen.scalar import emit_scalar
 from codegen.source import Source
-from codegen.support import NAMES, with_fixed_tile
+from codegen.support import NAMES
 from codegen.writes import first_write
 
 from .checking import (
@@ -286,13 +286,11 @@ def function(
         checks=tuple(checks),
         comments=comments,
         threads=threads,
-        tile=tile or Program.tile,
+        tile=tile,
         quiet=quiet,
     )
     scalar = emit_scalar(program) if optimize and style == "fast" else None
     source = scalar or codegen.emit(program, style if optimize else "plain")
-    if tile is not None:
-        source = replace(source, function=with_fixed_tile(source.function))
     arguments = [
         Argument(key, ident, leaf.shape, leaf.dtype, number=scalar is not None)
         for key, ident, leaf in zip(keys, source.arguments, leaves, strict=True)

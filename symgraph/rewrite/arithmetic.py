@@ -115,6 +115,12 @@ def _plus_negative(node: Tensor, x: Tensor, c: Tensor, y: Tensor) -> Tensor | No
     )
 
 
+def _plus_negative_quotient(node: Tensor, x: Tensor, c: Tensor, y: Tensor) -> Tensor | None:
+    """x + (-3) / y = x - 3 / y, unless x begins with a sign too."""
+    negative = _is_negative(c) and not _begins_with_sign(x) and _unshared_product(node, c, y)
+    return x - (-c) / y if negative else None
+
+
 def _minus_negative(node: Tensor, x: Tensor, c: Tensor, y: Tensor) -> Tensor | None:
     """x - (-3) * y = x + 3 * y."""
     return x + _without_sign(c, y) if _is_negative(c) and _unshared_product(node, c, y) else None
@@ -283,6 +289,7 @@ ARITHMETIC = RuleSet(
     rule(F.negative(c * x), _negated_number, tag="exact", example=lambda x: -(3.0 * x)),
     rule(F.negative(c / x), _negated_quotient, tag="exact", example=lambda x: -(3.0 / x)),
     rule(x + c * y, _plus_negative, tag="exact", example=lambda x, y: x + -3.0 * y),
+    rule(x + c / y, _plus_negative_quotient, tag="exact", example=lambda x, y: x + -3.0 / y),
     rule(x - c * y, _minus_negative, tag="exact", example=lambda x, y: x - -3.0 * y),
     rule(some(Sum, "s")(-x), _minus_sum, tag="finite-real", example=lambda x: F.sum(-x)),
     *node_rules(

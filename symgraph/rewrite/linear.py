@@ -127,7 +127,10 @@ def _reduced_row(s: Tensor, whole: Tensor, op: Sum) -> Tensor | None:
 
 
 def _row_term_out(node: Tensor) -> Tensor | None:
-    """sum(x + s, axis) = sum(x, axis) + n * s where s is the same along the n summed elements; a size is at least 1."""
+    """sum(x + s, axis) = sum(x, axis) + n * s where s is the same along the n summed elements; a size is at least 1.
+
+    Not for x as the user gave it: x - s of data near s is exact, and the difference of the sums is not.
+    """
     op, total = node.op, node.inputs[0]
     assert isinstance(op, Sum)
     if not is_inexact(node.dtype) or not used_once(total) or node.dtype != total.dtype or not op.axis:
@@ -135,7 +138,7 @@ def _row_term_out(node: Tensor) -> Tensor | None:
     p, q = total.inputs
     for s, x in ((q, p), (p, q)):
         row = _reduced_row(s, total, op)
-        if row is None or not same_shape(x.shape, total.shape):
+        if row is None or not same_shape(x.shape, total.shape) or _is_given(x):
             continue
         many = prod([total.shape[a] for a in op.axis])
         summed = make(op, x)
@@ -143,6 +146,13 @@ def _row_term_out(node: Tensor) -> Tensor | None:
             return summed + many * row
         return summed - many * row if s is q else many * row - summed
     return None
+
+
+def _is_given(x: Tensor) -> bool:
+    """Whether the elements are those of a leaf, computed by no arithmetic."""
+    while isinstance(x.op, Transpose | Reshape | Slice | BroadcastTo):
+        x = x.inputs[0]
+    return not x.inputs
 
 
 def _sum_of_squares(node: Tensor) -> Tensor | None:
@@ -306,7 +316,7 @@ LINEAR = RuleSet(
         examples=[lambda X, x: F.sum(x * X), lambda X: F.sum(X / 7.0, axis=0),
                   lambda X: F.sum(F.sum(X, axis=1, keepdims=True) * X, axis=1) if X.shape[1] == 3 else None]),
     *node_rules("term out of a sum", [Sum], _row_term_out, needs=[add, subtract], tag="finite-real", moderate=True,
-        examples=[lambda X, x: F.sum(X + x), lambda X, x: F.sum(x - X, axis=1)]),
+        examples=[lambda X, x: F.sum(X * X + x), lambda X, x: F.sum(x - X * X, axis=1)]),
     *node_rules("sum of squares", [Sum], _sum_of_squares, needs=[add], tag="rounding", moderate=True,
         examples=[lambda X: F.sum(100 * (X * X) + (X + 1) * (X + 1)), lambda X: F.sum(X * X + 3 * (F.sin(X) * F.sin(X)), axis=1)]),
     *node_rules("sum of one element", [Sum], _sum_of_single, tag="finite-real",

@@ -64,7 +64,7 @@ def test_blocks_of_few_rows(tile: int) -> None:
 
 
 def rows_of(f: Any, monkeypatch: pytest.MonkeyPatch, size: int) -> int:
-    monkeypatch.setitem(blocks.process, "cache", size)
+    monkeypatch.setitem(cache.asked, "cache", size)
     lengths = []
     kernel = lambda part: lengths.append(len(part))
     scope = f._function.__globals__

@@ -1,7 +1,3 @@
-import concurrent.futures
-import contextvars
-import os
-
 import numpy as np
 
 
@@ -9,122 +5,36 @@ def newton_step(A, b, x):
     """A (m, n) float64, b (m,) float64, x (n,) float64 -> float64, (n,) float64."""
     m = A.shape[0]
     n = A.shape[1]
-    with workspace(m, n) as (residual, t4, t5, t6, grad_x, t7, t8):
+    with workspace(m, n) as (residual, t4, grad_x, t5, t6):
         np.dot(A, x, out=residual)
         residual -= b
         t1 = residual @ residual
         np.dot(A.T, residual, out=t4)
-        blockwise(newton_step_block1, n, 16384, (x, t4, t5, grad_x), (t6,))
-        t2 = t5 @ x
-        loss = 0.5 * t1 + t2
-        np.dot(A.T, A, out=t7)
-        t8.fill(0)
-        t8.ravel()[::n + 1] = 1
-        t8 *= 0.1
-        t7 += t8
+        np.multiply(0.05, x, out=grad_x)
+        t2 = grad_x @ x
+        t4 *= 0.5
+        grad_x += t4
         grad_x *= 2
-        t3 = np.linalg.solve(t7, grad_x)
+        loss = 0.5 * t1 + t2
+        np.dot(A.T, A, out=t5)
+        t6.fill(0)
+        t6.ravel()[::n + 1] = 1
+        t6 *= 0.1
+        t5 += t6
+        t3 = np.linalg.solve(t5, grad_x)
         x_2 = x - t3
         return {"loss": loss, "x": x_2}
-
-
-def newton_step_block1(x, t4, t5, grad_x, t6):
-    np.multiply(0.05, x, out=t5)
-    np.multiply(0.5, t4, out=t6)
-    np.add(t5, t6, out=grad_x)
 
 
 def newton_step_buffers(m, n):
     """The shape, dtype, first and last step of each buffer."""
     return [
-        ((m,), np.float64, 2, 9),  # residual
-        ((n,), np.float64, 9, 10),  # t4
-        ((n,), np.float64, 10, 11),  # t5
-        ((*blocks(n, 16384),), np.float64, 10, 10),  # t6
-        ((n,), np.float64, 10, 20),  # grad_x
-        ((n, n), np.float64, 13, 20),  # t7
-        ((n, n), np.float64, 14, 17),  # t8
+        ((m,), np.float64, 7, 10),  # residual
+        ((n,), np.float64, 10, 15),  # t4
+        ((n,), np.float64, 12, 22),  # grad_x
+        ((n, n), np.float64, 18, 22),  # t5
+        ((n, n), np.float64, 19, 21),  # t6
     ]
-
-
-THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def blocks(n, rows):
-    """How many threads share the loop over n rows, and how many rows a block has: `rows` for a cache of 1 MiB."""
-    rows = min(n, max(1, rows * cache() >> 20))
-    return THREADS if n >= 4 * rows else 1, rows
-
-
-def blockwise(kernel, n, rows, arrays, scratch, whole=(), joins=()):
-    """Run `kernel` on blocks of rows of the arrays; what it returns for each block is joined by the ufuncs `joins`."""
-    threads, rows = blocks(n, rows)
-    if n <= rows:
-        return kernel(*arrays, *[t[0] for t in scratch], *whole)
-    parts = [()] * -(-n // rows)
-    left = list(reversed(range(len(parts))))
-
-    def work(thread):
-        while left:
-            try:
-                k = left.pop()
-            except IndexError:  # another thread took the last one
-                return
-            here, m = slice(k * rows, k * rows + rows), min(rows, n - k * rows)
-            parts[k] = kernel(*[x[here] for x in arrays], *[t[thread, :m] for t in scratch], *whole)
-
-    tasks = []
-    try:
-        for thread in range(1, threads):
-            tasks.append(pool().submit(contextvars.copy_context().run, work, thread))
-    except RuntimeError:
-        pass  # the interpreter is going down, or the system has no more threads: this one does what is left
-    try:
-        work(0)
-    finally:
-        finish(left, tasks)
-    for task in tasks:
-        if not task.cancelled():
-            task.result()
-    return [join.reduce(part) for join, part in zip(joins, zip(*parts))] if joins else None
-
-
-def finish(left, tasks):
-    """Let the other threads end the block they are at, and wait for them, through any interrupt."""
-    try:
-        left.clear()
-        for task in tasks:
-            task.cancel()
-        concurrent.futures.wait(tasks)
-    finally:
-        if not all(task.done() for task in tasks):
-            finish(left, tasks)
-
-
-process = {}
-"""What all functions of one process share: the pool of threads, and the size of the cache."""
-
-
-def pool():
-    """The threads of this process; a forked child makes its own."""
-    key = os.getpid(), THREADS
-    if key not in process:
-        process.setdefault(key, concurrent.futures.ThreadPoolExecutor(THREADS - 1))
-    return process[key]
-
-
-def cache():
-    """The bytes of cache that a block should stay in: as SYMGRAPH_CACHE_BYTES says, else the second level of this machine."""
-    if "cache" not in process:
-        size = os.environ.get("SYMGRAPH_CACHE_BYTES", "")
-        try:
-            if not size:
-                with open("/sys/devices/system/cpu/cpu0/cache/index2/size") as file:
-                    size = min(max(1024 * int(file.read().strip().rstrip("K")), 1 << 18), 1 << 22)
-        except (OSError, ValueError):
-            size = 1 << 20
-        process["cache"] = int(size)
-    return process["cache"]
 
 
 class Workspaces:
@@ -137,8 +47,9 @@ class Workspaces:
         try:
             return self.free[sizes].pop()
         except (KeyError, IndexError):
-            while len(self.free) >= self.kept:
-                self.free.pop(next(iter(self.free)), None)
+            if sizes not in self.free:
+                for oldest in list(self.free)[: len(self.free) + 1 - self.kept]:
+                    self.free.pop(oldest, None)
             return Workspace(self.plan(*sizes), self.free.setdefault(sizes, []))
 
 
@@ -146,28 +57,34 @@ class Workspace:
     """The buffers of one call, placed in one block of memory: those in use at the same step never overlap."""
 
     def __init__(self, plan, free):
-        self.free, placed, end = free, [], 0
-        sizes = [-(-np.dtype(dtype).itemsize * int(np.prod(shape)) // 64) * 64 for shape, dtype, _, _ in plan]
-        offsets = [0] * len(plan)
-        for i in sorted(range(len(plan)), key=lambda i: -sizes[i]):
-            first, last = plan[i][2:]
-            taken = [j for j in placed if plan[j][2] <= last and first <= plan[j][3]]
-            for start, stop in sorted((offsets[j], offsets[j] + sizes[j]) for j in taken):
-                if offsets[i] + sizes[i] <= start:
-                    break
-                offsets[i] = max(offsets[i], stop)
-            placed.append(i)
-            end = max(end, offsets[i] + sizes[i])
-        memory = np.empty(end + 64, np.uint8)
+        offsets, self.nbytes = placed(plan)
+        memory = np.empty(self.nbytes + 64, np.uint8)
         start = -memory.ctypes.data % 64
-        self.nbytes = end
+        self.free = free
         self.buffers = [np.ndarray(shape, dtype, memory, start + at) for (shape, dtype, _, _), at in zip(plan, offsets)]
 
     def __enter__(self):
         return self.buffers
 
-    def __exit__(self, *error):
-        self.free.append(self)
+    def __exit__(self, error, *_):
+        if error is None or issubclass(error, Exception):
+            self.free.append(self)  # not after an interrupt: another thread may not have ended its block
+
+
+def placed(plan):
+    """Where each buffer begins, the largest placed first, and how many bytes they take together."""
+    offsets, done, end = [0] * len(plan), [], 0
+    sizes = [-(-np.dtype(dtype).itemsize * int(np.prod(shape)) // 64) * 64 for shape, dtype, _, _ in plan]
+    for i in sorted(range(len(plan)), key=lambda i: -sizes[i]):
+        first, last = plan[i][2:]
+        taken = [j for j in done if plan[j][2] <= last and first <= plan[j][3]]
+        for start, stop in sorted((offsets[j], offsets[j] + sizes[j]) for j in taken):
+            if offsets[i] + sizes[i] <= start:
+                break
+            offsets[i] = max(offsets[i], stop)
+        done.append(i)
+        end = max(end, offsets[i] + sizes[i])
+    return offsets, end
 
 
 workspace = Workspaces(newton_step_buffers)

@@ -1,6 +1,7 @@
-import concurrent.futures
+import _thread
 import contextvars
 import os
+import queue
 
 import numpy as np
 
@@ -8,30 +9,31 @@ import numpy as np
 def log_normal(y, mu, sigma):
     """y (n,) float64, mu float64, sigma float64 -> float64, (n,) float64, float64, float64."""
     n = y.shape[0]
-    with workspace(n) as (t5,):
+    with workspace(n) as (t8,):
+        t1 = sigma * sigma
         grad_y = np.empty((n,))
-        (t2,) = blockwise(log_normal_block1, n, 16384, (y, grad_y), (t5,), (mu, sigma), (np.add,))
-        t3 = grad_y @ grad_y
-        t4 = -0.5 * t3 - n * np.log(np.where(n == 0, 1, sigma))
-        total = t4 - np.multiply(0.9189385332046727, n)
-        grad_y /= sigma
-        np.negative(grad_y, out=grad_y)
-        grad_mu = t2 / sigma
-        grad_sigma = (t3 - n) / sigma
+        t5, t6, t7 = blockwise(
+            log_normal_block1, n, 32768, (y, grad_y), (t8,), (mu, -1 / t1), (np.add, np.add, np.add),
+        )
+        total = -0.5 * t5 / t1 - n * (np.log(sigma) + 0.9189385332046727)
+        grad_mu = -t6
+        grad_sigma = -((t7 + n) / sigma)
         return {"total": total, "y": grad_y, "mu": grad_mu, "sigma": grad_sigma}
 
 
-def log_normal_block1(y, grad_y, t5, mu, sigma):
-    np.subtract(y, mu, out=t5)
-    np.divide(t5, sigma, out=grad_y)
-    t1 = np.add.reduce(grad_y)
-    return (t1,)
+def log_normal_block1(y, grad_y, t8, mu, x1):
+    np.subtract(y, mu, out=t8)
+    t2 = t8 @ t8
+    np.multiply(x1, t8, out=grad_y)
+    t3 = np.add.reduce(grad_y)
+    t4 = grad_y @ t8
+    return t2, t3, t4
 
 
 def log_normal_buffers(n):
     """The shape, dtype, first and last step of each buffer."""
     return [
-        ((*blocks(n, 16384),), np.float64, 3, 3),  # t5
+        ((*blocks(n, 32768),), np.float64, 8, 8),  # t8
     ]
 
 
@@ -61,58 +63,85 @@ def blockwise(kernel, n, rows, arrays, scratch, whole=(), joins=()):
             here, m = slice(k * rows, k * rows + rows), min(rows, n - k * rows)
             parts[k] = kernel(*[x[here] for x in arrays], *[t[thread, :m] for t in scratch], *whole)
 
-    tasks = []
-    try:
-        for thread in range(1, threads):
-            tasks.append(pool().submit(contextvars.copy_context().run, work, thread))
-    except RuntimeError:
-        pass  # the interpreter is going down, or the system has no more threads: this one does what is left
-    try:
-        work(0)
-    finally:
-        finish(left, tasks)
-    for task in tasks:
-        if not task.cancelled():
-            task.result()
+    share(work, left, threads)
     return [join.reduce(part) for join, part in zip(joins, zip(*parts))] if joins else None
 
 
-def finish(left, tasks):
-    """Let the other threads end the block they are at, and wait for them, through any interrupt."""
+def share(work, left, threads):
+    """Let several threads work until nothing is left, which an error or interrupt of any of them brings about."""
+    begun, ended, errors, bell = [], [], [], queue.SimpleQueue()
+
+    def help(thread):
+        begun.append(thread)
+        try:
+            work(thread)
+        except BaseException as error:  # noqa: BLE001, RUF100  # the calling thread raises it
+            errors.append(error)
+            left.clear()
+        ended.append(thread)
+        bell.put(thread)
+
+    try:
+        for thread in range(1, threads):
+            helpers().put((contextvars.copy_context().run, help, thread))
+        work(0)
+    finally:
+        finish(left, begun, ended, bell)
+    if errors:
+        raise errors[0]
+
+
+def finish(left, begun, ended, bell):
+    """Wait, through any interrupt, for those that have begun; who comes later finds nothing left."""
     try:
         left.clear()
-        for task in tasks:
-            task.cancel()
-        concurrent.futures.wait(tasks)
+        while len(ended) < len(begun):
+            bell.get()
     finally:
-        if not all(task.done() for task in tasks):
-            finish(left, tasks)
+        if len(ended) < len(begun):
+            finish(left, begun, ended, bell)
 
 
 process = {}
-"""What all functions of one process share: the pool of threads, and the size of the cache."""
+"""The helpers of this process."""
 
 
-def pool():
-    """The threads of this process; a forked child makes its own."""
+def helpers():
+    """The queue that the other threads of this process take their work from; a forked child has its own."""
     key = os.getpid(), THREADS
     if key not in process:
-        process.setdefault(key, concurrent.futures.ThreadPoolExecutor(THREADS - 1))
+        mine = queue.SimpleQueue()
+        try:
+            for _ in range(THREADS - 1):
+                _thread.start_new_thread(serve, (mine,))
+        except RuntimeError:
+            pass  # the system has no more threads, or the interpreter is going down: those there are do the work
+        if process.setdefault(key, mine) is not mine:
+            for _ in range(THREADS - 1):
+                mine.put(None)
     return process[key]
+
+
+def serve(tasks):
+    """The life of a thread that helps: it holds no lock that an interrupt of another thread could leave behind."""
+    for run, *arguments in iter(tasks.get, None):
+        run(*arguments)
+        del run, arguments  # they hold arrays
+
+
+asked: dict = {}
 
 
 def cache():
     """The bytes of cache that a block should stay in: as SYMGRAPH_CACHE_BYTES says, else the second level of this machine."""
-    if "cache" not in process:
-        size = os.environ.get("SYMGRAPH_CACHE_BYTES", "")
+    if not asked:
         try:
-            if not size:
-                with open("/sys/devices/system/cpu/cpu0/cache/index2/size") as file:
-                    size = min(max(1024 * int(file.read().strip().rstrip("K")), 1 << 18), 1 << 22)
+            with open("/sys/devices/system/cpu/cpu0/cache/index2/size") as file:
+                found = min(max(1024 * int(file.read().strip().rstrip("K")), 1 << 18), 1 << 22)
         except (OSError, ValueError):
-            size = 1 << 20
-        process["cache"] = int(size)
-    return process["cache"]
+            found = 1 << 20
+        asked["cache"] = int(os.environ.get("SYMGRAPH_CACHE_BYTES") or found)
+    return asked["cache"]
 
 
 class Workspaces:
@@ -125,8 +154,9 @@ class Workspaces:
         try:
             return self.free[sizes].pop()
         except (KeyError, IndexError):
-            while len(self.free) >= self.kept:
-                self.free.pop(next(iter(self.free)), None)
+            if sizes not in self.free:
+                for oldest in list(self.free)[: len(self.free) + 1 - self.kept]:
+                    self.free.pop(oldest, None)
             return Workspace(self.plan(*sizes), self.free.setdefault(sizes, []))
 
 
@@ -134,28 +164,34 @@ class Workspace:
     """The buffers of one call, placed in one block of memory: those in use at the same step never overlap."""
 
     def __init__(self, plan, free):
-        self.free, placed, end = free, [], 0
-        sizes = [-(-np.dtype(dtype).itemsize * int(np.prod(shape)) // 64) * 64 for shape, dtype, _, _ in plan]
-        offsets = [0] * len(plan)
-        for i in sorted(range(len(plan)), key=lambda i: -sizes[i]):
-            first, last = plan[i][2:]
-            taken = [j for j in placed if plan[j][2] <= last and first <= plan[j][3]]
-            for start, stop in sorted((offsets[j], offsets[j] + sizes[j]) for j in taken):
-                if offsets[i] + sizes[i] <= start:
-                    break
-                offsets[i] = max(offsets[i], stop)
-            placed.append(i)
-            end = max(end, offsets[i] + sizes[i])
-        memory = np.empty(end + 64, np.uint8)
+        offsets, self.nbytes = placed(plan)
+        memory = np.empty(self.nbytes + 64, np.uint8)
         start = -memory.ctypes.data % 64
-        self.nbytes = end
+        self.free = free
         self.buffers = [np.ndarray(shape, dtype, memory, start + at) for (shape, dtype, _, _), at in zip(plan, offsets)]
 
     def __enter__(self):
         return self.buffers
 
-    def __exit__(self, *error):
-        self.free.append(self)
+    def __exit__(self, error, *_):
+        if error is None or issubclass(error, Exception):
+            self.free.append(self)  # not after an interrupt: another thread may not have ended its block
+
+
+def placed(plan):
+    """Where each buffer begins, the largest placed first, and how many bytes they take together."""
+    offsets, done, end = [0] * len(plan), [], 0
+    sizes = [-(-np.dtype(dtype).itemsize * int(np.prod(shape)) // 64) * 64 for shape, dtype, _, _ in plan]
+    for i in sorted(range(len(plan)), key=lambda i: -sizes[i]):
+        first, last = plan[i][2:]
+        taken = [j for j in done if plan[j][2] <= last and first <= plan[j][3]]
+        for start, stop in sorted((offsets[j], offsets[j] + sizes[j]) for j in taken):
+            if offsets[i] + sizes[i] <= start:
+                break
+            offsets[i] = max(offsets[i], stop)
+        done.append(i)
+        end = max(end, offsets[i] + sizes[i])
+    return offsets, end
 
 
 workspace = Workspaces(log_normal_buffers)

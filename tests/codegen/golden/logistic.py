@@ -1,6 +1,7 @@
-import concurrent.futures
+import _thread
 import contextvars
 import os
+import queue
 
 import numpy as np
 
@@ -11,41 +12,41 @@ def train(x, y):
     Updates w, b.
     """
     samples = x.shape[0]
-    with np.errstate(over="ignore"), workspace(samples) as (t6, t7, p_1, xent, t9, t10, t11, grad_w):
-        np.dot(w, x.T, out=t6)
+    with np.errstate(over="ignore"), workspace(samples) as (t6, t7, p_1, t9, xent, t10, t11, t12):
+        np.dot(x, w, out=t6)
         t8 = np.empty((samples,), bool)
         t3, t4 = blockwise(
-            train_block1, samples, 16384, (t6, y, t8, t10), (t7, p_1, xent, t9), (samples,),
-            (np.add, np.add),
+            train_block1, samples, 32768, (t6, y, t8, t10), (t7, p_1, t9, xent), (np.divide(0.1,
+            samples),), (np.add, np.add),
         )
         cost = t3 / samples + 0.01 * (w @ w)
         np.dot(x.T, t10, out=t11)
-        np.multiply(0.02, w, out=grad_w)
-        grad_w -= t11
-        grad_w *= 0.1
-        t5 = b + 0.1 * (t4 / samples)
-        np.subtract(w, grad_w, out=w)
+        grad_b = t4 / samples
+        np.multiply(0.998, w, out=t12)
+        t5 = b - 0.1 * grad_b
+        np.subtract(t12, t11, out=w)
         b[...] = t5
         return [t8, cost]
 
 
-def train_block1(t6, y, t8, t10, t7, p_1, xent, t9, samples):
-    np.negative(t6, out=t7)
-    t7 -= b
-    np.exp(t7, out=p_1)
+def train_block1(t6, y, t8, t10, t7, p_1, t9, xent, x1):
+    np.add(t6, b, out=t7)
+    np.negative(t7, out=p_1)
+    np.exp(p_1, out=p_1)
     p_1 += 1
     np.divide(1, p_1, out=p_1)
     np.greater(p_1, 0.5, out=t8)
-    np.logaddexp(t7, 0, out=xent)
-    xent *= y
-    np.negative(t7, out=t7)
-    np.logaddexp(t7, 0, out=t7)
-    np.subtract(1, y, out=t9)
-    t7 *= t9
-    xent += t7
+    p_1 -= y
+    np.abs(t7, out=t9)
+    np.negative(t9, out=t9)
+    np.exp(t9, out=t9)
+    np.log1p(t9, out=t9)
+    t7.clip(0, np.inf, out=xent)
+    t7 *= y
+    xent -= t7
+    xent += t9
     t1 = np.add.reduce(xent)
-    np.subtract(y, p_1, out=p_1)
-    np.divide(p_1, samples, out=t10)
+    np.multiply(p_1, x1, out=t10)
     t2 = np.add.reduce(p_1)
     return t1, t2
 
@@ -53,14 +54,14 @@ def train_block1(t6, y, t8, t10, t7, p_1, xent, t9, samples):
 def train_buffers(samples):
     """The shape, dtype, first and last step of each buffer."""
     return [
-        ((samples,), np.float64, 3, 9),  # t6
-        ((*blocks(samples, 16384),), np.float64, 9, 9),  # t7
-        ((*blocks(samples, 16384),), np.float64, 9, 9),  # p_1
-        ((*blocks(samples, 16384),), np.float64, 9, 9),  # xent
-        ((*blocks(samples, 16384),), np.float64, 9, 9),  # t9
-        ((samples,), np.float64, 9, 16),  # t10
-        ((784,), np.float64, 16, 18),  # t11
-        ((784,), np.float64, 17, 24),  # grad_w
+        ((samples,), np.float64, 9, 13),  # t6
+        ((*blocks(samples, 32768),), np.float64, 13, 13),  # t7
+        ((*blocks(samples, 32768),), np.float64, 13, 13),  # p_1
+        ((*blocks(samples, 32768),), np.float64, 13, 13),  # t9
+        ((*blocks(samples, 32768),), np.float64, 13, 13),  # xent
+        ((samples,), np.float64, 13, 18),  # t10
+        ((784,), np.float64, 18, 23),  # t11
+        ((784,), np.float64, 22, 23),  # t12
     ]
 
 
@@ -90,58 +91,85 @@ def blockwise(kernel, n, rows, arrays, scratch, whole=(), joins=()):
             here, m = slice(k * rows, k * rows + rows), min(rows, n - k * rows)
             parts[k] = kernel(*[x[here] for x in arrays], *[t[thread, :m] for t in scratch], *whole)
 
-    tasks = []
-    try:
-        for thread in range(1, threads):
-            tasks.append(pool().submit(contextvars.copy_context().run, work, thread))
-    except RuntimeError:
-        pass  # the interpreter is going down, or the system has no more threads: this one does what is left
-    try:
-        work(0)
-    finally:
-        finish(left, tasks)
-    for task in tasks:
-        if not task.cancelled():
-            task.result()
+    share(work, left, threads)
     return [join.reduce(part) for join, part in zip(joins, zip(*parts))] if joins else None
 
 
-def finish(left, tasks):
-    """Let the other threads end the block they are at, and wait for them, through any interrupt."""
+def share(work, left, threads):
+    """Let several threads work until nothing is left, which an error or interrupt of any of them brings about."""
+    begun, ended, errors, bell = [], [], [], queue.SimpleQueue()
+
+    def help(thread):
+        begun.append(thread)
+        try:
+            work(thread)
+        except BaseException as error:  # noqa: BLE001, RUF100  # the calling thread raises it
+            errors.append(error)
+            left.clear()
+        ended.append(thread)
+        bell.put(thread)
+
+    try:
+        for thread in range(1, threads):
+            helpers().put((contextvars.copy_context().run, help, thread))
+        work(0)
+    finally:
+        finish(left, begun, ended, bell)
+    if errors:
+        raise errors[0]
+
+
+def finish(left, begun, ended, bell):
+    """Wait, through any interrupt, for those that have begun; who comes later finds nothing left."""
     try:
         left.clear()
-        for task in tasks:
-            task.cancel()
-        concurrent.futures.wait(tasks)
+        while len(ended) < len(begun):
+            bell.get()
     finally:
-        if not all(task.done() for task in tasks):
-            finish(left, tasks)
+        if len(ended) < len(begun):
+            finish(left, begun, ended, bell)
 
 
 process = {}
-"""What all functions of one process share: the pool of threads, and the size of the cache."""
+"""The helpers of this process."""
 
 
-def pool():
-    """The threads of this process; a forked child makes its own."""
+def helpers():
+    """The queue that the other threads of this process take their work from; a forked child has its own."""
     key = os.getpid(), THREADS
     if key not in process:
-        process.setdefault(key, concurrent.futures.ThreadPoolExecutor(THREADS - 1))
+        mine = queue.SimpleQueue()
+        try:
+            for _ in range(THREADS - 1):
+                _thread.start_new_thread(serve, (mine,))
+        except RuntimeError:
+            pass  # the system has no more threads, or the interpreter is going down: those there are do the work
+        if process.setdefault(key, mine) is not mine:
+            for _ in range(THREADS - 1):
+                mine.put(None)
     return process[key]
+
+
+def serve(tasks):
+    """The life of a thread that helps: it holds no lock that an interrupt of another thread could leave behind."""
+    for run, *arguments in iter(tasks.get, None):
+        run(*arguments)
+        del run, arguments  # they hold arrays
+
+
+asked: dict = {}
 
 
 def cache():
     """The bytes of cache that a block should stay in: as SYMGRAPH_CACHE_BYTES says, else the second level of this machine."""
-    if "cache" not in process:
-        size = os.environ.get("SYMGRAPH_CACHE_BYTES", "")
+    if not asked:
         try:
-            if not size:
-                with open("/sys/devices/system/cpu/cpu0/cache/index2/size") as file:
-                    size = min(max(1024 * int(file.read().strip().rstrip("K")), 1 << 18), 1 << 22)
+            with open("/sys/devices/system/cpu/cpu0/cache/index2/size") as file:
+                found = min(max(1024 * int(file.read().strip().rstrip("K")), 1 << 18), 1 << 22)
         except (OSError, ValueError):
-            size = 1 << 20
-        process["cache"] = int(size)
-    return process["cache"]
+            found = 1 << 20
+        asked["cache"] = int(os.environ.get("SYMGRAPH_CACHE_BYTES") or found)
+    return asked["cache"]
 
 
 class Workspaces:
@@ -154,8 +182,9 @@ class Workspaces:
         try:
             return self.free[sizes].pop()
         except (KeyError, IndexError):
-            while len(self.free) >= self.kept:
-                self.free.pop(next(iter(self.free)), None)
+            if sizes not in self.free:
+                for oldest in list(self.free)[: len(self.free) + 1 - self.kept]:
+                    self.free.pop(oldest, None)
             return Workspace(self.plan(*sizes), self.free.setdefault(sizes, []))
 
 
@@ -163,28 +192,34 @@ class Workspace:
     """The buffers of one call, placed in one block of memory: those in use at the same step never overlap."""
 
     def __init__(self, plan, free):
-        self.free, placed, end = free, [], 0
-        sizes = [-(-np.dtype(dtype).itemsize * int(np.prod(shape)) // 64) * 64 for shape, dtype, _, _ in plan]
-        offsets = [0] * len(plan)
-        for i in sorted(range(len(plan)), key=lambda i: -sizes[i]):
-            first, last = plan[i][2:]
-            taken = [j for j in placed if plan[j][2] <= last and first <= plan[j][3]]
-            for start, stop in sorted((offsets[j], offsets[j] + sizes[j]) for j in taken):
-                if offsets[i] + sizes[i] <= start:
-                    break
-                offsets[i] = max(offsets[i], stop)
-            placed.append(i)
-            end = max(end, offsets[i] + sizes[i])
-        memory = np.empty(end + 64, np.uint8)
+        offsets, self.nbytes = placed(plan)
+        memory = np.empty(self.nbytes + 64, np.uint8)
         start = -memory.ctypes.data % 64
-        self.nbytes = end
+        self.free = free
         self.buffers = [np.ndarray(shape, dtype, memory, start + at) for (shape, dtype, _, _), at in zip(plan, offsets)]
 
     def __enter__(self):
         return self.buffers
 
-    def __exit__(self, *error):
-        self.free.append(self)
+    def __exit__(self, error, *_):
+        if error is None or issubclass(error, Exception):
+            self.free.append(self)  # not after an interrupt: another thread may not have ended its block
+
+
+def placed(plan):
+    """Where each buffer begins, the largest placed first, and how many bytes they take together."""
+    offsets, done, end = [0] * len(plan), [], 0
+    sizes = [-(-np.dtype(dtype).itemsize * int(np.prod(shape)) // 64) * 64 for shape, dtype, _, _ in plan]
+    for i in sorted(range(len(plan)), key=lambda i: -sizes[i]):
+        first, last = plan[i][2:]
+        taken = [j for j in done if plan[j][2] <= last and first <= plan[j][3]]
+        for start, stop in sorted((offsets[j], offsets[j] + sizes[j]) for j in taken):
+            if offsets[i] + sizes[i] <= start:
+                break
+            offsets[i] = max(offsets[i], stop)
+        done.append(i)
+        end = max(end, offsets[i] + sizes[i])
+    return offsets, end
 
 
 workspace = Workspaces(train_buffers)

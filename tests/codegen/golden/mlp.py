@@ -1,6 +1,7 @@
-import concurrent.futures
+import _thread
 import contextvars
 import os
+import queue
 
 import numpy as np
 
@@ -9,58 +10,53 @@ def train_step(X, y):
     """X (batch, 784) float32, y (batch,) int64 -> float32; updates W1, b1, W2, b2."""
     batch = X.shape[0]
     with workspace(batch) as (
-        t5, t6, hidden, t7, t8, t9, grad_logits, logits, t10, t11, t12, t13, t14, grad_hidden, grad_b1,
-        t15, grad_W2, t16,
+        t5, hidden, t6, t7, t8, grad_logits, logits, t9, t10, t11, t12, t13, grad_hidden, grad_b1, t14,
+        grad_W2, t15,
     ):
         np.dot(X, W1, out=t5)
-        blockwise(train_step_block1, batch, 128, (t5, hidden, t7), (t6,))
-        np.dot(hidden, W2, out=t8)
-        t9[...] = np.arange(batch)
-        t1 = t9[:, None]
-        t2 = y[:, None]
+        t5 += b1
+        t5.clip(0, np.inf, out=hidden)
+        np.greater(t5, 0, out=t6)
+        np.dot(hidden, W2, out=t7)
+        t8[...] = np.arange(batch)
+        t1 = y[:, None]
+        t2 = t8[:, None]
+        t3 = np.divide(-1, batch, dtype=np.float32)
         grad_logits.fill(0)
-        grad_logits[t1, t2] = -np.divide(1, batch, dtype=np.float32)
-        t3 = np.float32(batch)
+        grad_logits[t2, t1] = t3
         (grad_b2,) = blockwise(
-            train_step_block2, batch, 1638, (t8, grad_logits, t13), (logits, t10, t11, t12), (batch, t3),
-            (np.add,),
+            train_step_block1, batch, 6553, (t7, grad_logits, t12), (logits, t9, t10, t11), (t3,), (np.add,),
         )
-        t14[...] = t13[t1, t2]
-        t4 = np.add.reduce(t14, axis=None)
+        t13[...] = t12[t2, t1]
+        t4 = np.add.reduce(t13, axis=None)
         loss = -(t4 / batch)
         np.dot(grad_logits, W2.T, out=grad_hidden)
-        np.multiply(grad_hidden.view(np.uint32), t7, out=grad_hidden.view(np.uint32))
+        np.multiply(grad_hidden.view(np.uint32), t6, out=grad_hidden.view(np.uint32))
         np.add.reduce(grad_hidden, axis=0, out=grad_b1)
         grad_hidden *= 0.1
-        np.dot(X.T, grad_hidden, out=t15)
+        np.dot(X.T, grad_hidden, out=t14)
         np.dot(hidden.T, grad_logits, out=grad_W2)
-        np.subtract(W1, t15, out=W1)
+        np.subtract(W1, t14, out=W1)
         grad_b1 *= 0.1
         np.subtract(b1, grad_b1, out=b1)
         grad_W2 *= 0.1
         np.subtract(W2, grad_W2, out=W2)
-        np.multiply(0.1, grad_b2, out=t16)
-        np.subtract(b2, t16, out=b2)
+        np.multiply(0.1, grad_b2, out=t15)
+        np.subtract(b2, t15, out=b2)
         return loss
 
 
-def train_step_block1(t5, hidden, t7, t6):
-    np.add(t5, b1, out=t6)
-    t6.clip(0, np.inf, out=hidden)
-    np.greater(t6, 0, out=t7)
-
-
-def train_step_block2(t8, grad_logits, t13, logits, t10, t11, t12, batch, t3):
-    np.add(t8, b2, out=logits)
-    np.maximum.reduceat(logits.ravel(), np.arange(0, logits.size, 10), out=t10.ravel())
-    logits -= t10
-    np.exp(logits, out=t11)
-    np.einsum("ij->i", t11, out=t10[..., 0])
-    np.log(t10, out=t12)
-    np.subtract(logits, t12, out=t13)
-    t10 *= t3
-    t11 /= t10
-    grad_logits += t11
+def train_step_block1(t7, grad_logits, t12, logits, t9, t10, t11, t3):
+    np.add(t7, b2, out=logits)
+    np.maximum.reduceat(logits.ravel(), np.arange(0, logits.size, 10), out=t9.ravel())
+    logits -= t9
+    np.exp(logits, out=t10)
+    np.einsum("ij->i", t10, out=t9[..., 0])
+    np.log(t9, out=t11)
+    np.subtract(logits, t11, out=t12)
+    np.divide(t3, t9, out=t9)
+    t10 *= t9
+    grad_logits -= t10
     grad_b2 = grad_logits.sum(axis=0)
     return (grad_b2,)
 
@@ -68,24 +64,23 @@ def train_step_block2(t8, grad_logits, t13, logits, t10, t11, t12, batch, t3):
 def train_step_buffers(batch):
     """The shape, dtype, first and last step of each buffer."""
     return [
-        ((batch, 128), np.float32, 5, 7),  # t5
-        ((*blocks(batch, 128), 128), np.float32, 7, 7),  # t6
-        ((batch, 128), np.float32, 7, 31),  # hidden
-        ((batch, 128), bool, 7, 26),  # t7
-        ((batch, 10), np.float32, 8, 20),  # t8
-        ((batch,), np.int64, 15, 21),  # t9
-        ((batch, 10), np.float32, 19, 31),  # grad_logits
-        ((*blocks(batch, 1638), 10), np.float32, 20, 20),  # logits
-        ((*blocks(batch, 1638), 1), np.float32, 20, 20),  # t10
-        ((*blocks(batch, 1638), 10), np.float32, 20, 20),  # t11
-        ((*blocks(batch, 1638), 1), np.float32, 20, 20),  # t12
-        ((batch, 10), np.float32, 20, 21),  # t13
-        ((batch, 1), np.float32, 21, 22),  # t14
-        ((batch, 128), np.float32, 25, 30),  # grad_hidden
-        ((128,), np.float32, 27, 34),  # grad_b1
-        ((784, 128), np.float32, 30, 32),  # t15
-        ((128, 10), np.float32, 31, 36),  # grad_W2
-        ((10,), np.float32, 37, 38),  # t16
+        ((batch, 128), np.float32, 9, 12),  # t5
+        ((batch, 128), np.float32, 11, 32),  # hidden
+        ((batch, 128), bool, 12, 28),  # t6
+        ((batch, 10), np.float32, 13, 22),  # t7
+        ((batch,), np.int64, 14, 23),  # t8
+        ((batch, 10), np.float32, 21, 32),  # grad_logits
+        ((*blocks(batch, 6553), 10), np.float32, 22, 22),  # logits
+        ((*blocks(batch, 6553), 1), np.float32, 22, 22),  # t9
+        ((*blocks(batch, 6553), 10), np.float32, 22, 22),  # t10
+        ((*blocks(batch, 6553), 1), np.float32, 22, 22),  # t11
+        ((batch, 10), np.float32, 22, 23),  # t12
+        ((batch, 1), np.float32, 23, 24),  # t13
+        ((batch, 128), np.float32, 27, 31),  # grad_hidden
+        ((128,), np.float32, 29, 35),  # grad_b1
+        ((784, 128), np.float32, 31, 33),  # t14
+        ((128, 10), np.float32, 32, 37),  # grad_W2
+        ((10,), np.float32, 38, 39),  # t15
     ]
 
 
@@ -115,58 +110,85 @@ def blockwise(kernel, n, rows, arrays, scratch, whole=(), joins=()):
             here, m = slice(k * rows, k * rows + rows), min(rows, n - k * rows)
             parts[k] = kernel(*[x[here] for x in arrays], *[t[thread, :m] for t in scratch], *whole)
 
-    tasks = []
-    try:
-        for thread in range(1, threads):
-            tasks.append(pool().submit(contextvars.copy_context().run, work, thread))
-    except RuntimeError:
-        pass  # the interpreter is going down, or the system has no more threads: this one does what is left
-    try:
-        work(0)
-    finally:
-        finish(left, tasks)
-    for task in tasks:
-        if not task.cancelled():
-            task.result()
+    share(work, left, threads)
     return [join.reduce(part) for join, part in zip(joins, zip(*parts))] if joins else None
 
 
-def finish(left, tasks):
-    """Let the other threads end the block they are at, and wait for them, through any interrupt."""
+def share(work, left, threads):
+    """Let several threads work until nothing is left, which an error or interrupt of any of them brings about."""
+    begun, ended, errors, bell = [], [], [], queue.SimpleQueue()
+
+    def help(thread):
+        begun.append(thread)
+        try:
+            work(thread)
+        except BaseException as error:  # noqa: BLE001, RUF100  # the calling thread raises it
+            errors.append(error)
+            left.clear()
+        ended.append(thread)
+        bell.put(thread)
+
+    try:
+        for thread in range(1, threads):
+            helpers().put((contextvars.copy_context().run, help, thread))
+        work(0)
+    finally:
+        finish(left, begun, ended, bell)
+    if errors:
+        raise errors[0]
+
+
+def finish(left, begun, ended, bell):
+    """Wait, through any interrupt, for those that have begun; who comes later finds nothing left."""
     try:
         left.clear()
-        for task in tasks:
-            task.cancel()
-        concurrent.futures.wait(tasks)
+        while len(ended) < len(begun):
+            bell.get()
     finally:
-        if not all(task.done() for task in tasks):
-            finish(left, tasks)
+        if len(ended) < len(begun):
+            finish(left, begun, ended, bell)
 
 
 process = {}
-"""What all functions of one process share: the pool of threads, and the size of the cache."""
+"""The helpers of this process."""
 
 
-def pool():
-    """The threads of this process; a forked child makes its own."""
+def helpers():
+    """The queue that the other threads of this process take their work from; a forked child has its own."""
     key = os.getpid(), THREADS
     if key not in process:
-        process.setdefault(key, concurrent.futures.ThreadPoolExecutor(THREADS - 1))
+        mine = queue.SimpleQueue()
+        try:
+            for _ in range(THREADS - 1):
+                _thread.start_new_thread(serve, (mine,))
+        except RuntimeError:
+            pass  # the system has no more threads, or the interpreter is going down: those there are do the work
+        if process.setdefault(key, mine) is not mine:
+            for _ in range(THREADS - 1):
+                mine.put(None)
     return process[key]
+
+
+def serve(tasks):
+    """The life of a thread that helps: it holds no lock that an interrupt of another thread could leave behind."""
+    for run, *arguments in iter(tasks.get, None):
+        run(*arguments)
+        del run, arguments  # they hold arrays
+
+
+asked: dict = {}
 
 
 def cache():
     """The bytes of cache that a block should stay in: as SYMGRAPH_CACHE_BYTES says, else the second level of this machine."""
-    if "cache" not in process:
-        size = os.environ.get("SYMGRAPH_CACHE_BYTES", "")
+    if not asked:
         try:
-            if not size:
-                with open("/sys/devices/system/cpu/cpu0/cache/index2/size") as file:
-                    size = min(max(1024 * int(file.read().strip().rstrip("K")), 1 << 18), 1 << 22)
+            with open("/sys/devices/system/cpu/cpu0/cache/index2/size") as file:
+                found = min(max(1024 * int(file.read().strip().rstrip("K")), 1 << 18), 1 << 22)
         except (OSError, ValueError):
-            size = 1 << 20
-        process["cache"] = int(size)
-    return process["cache"]
+            found = 1 << 20
+        asked["cache"] = int(os.environ.get("SYMGRAPH_CACHE_BYTES") or found)
+    return asked["cache"]
 
 
 class Workspaces:
@@ -179,8 +201,9 @@ class Workspaces:
         try:
             return self.free[sizes].pop()
         except (KeyError, IndexError):
-            while len(self.free) >= self.kept:
-                self.free.pop(next(iter(self.free)), None)
+            if sizes not in self.free:
+                for oldest in list(self.free)[: len(self.free) + 1 - self.kept]:
+                    self.free.pop(oldest, None)
             return Workspace(self.plan(*sizes), self.free.setdefault(sizes, []))
 
 
@@ -188,28 +211,34 @@ class Workspace:
     """The buffers of one call, placed in one block of memory: those in use at the same step never overlap."""
 
     def __init__(self, plan, free):
-        self.free, placed, end = free, [], 0
-        sizes = [-(-np.dtype(dtype).itemsize * int(np.prod(shape)) // 64) * 64 for shape, dtype, _, _ in plan]
-        offsets = [0] * len(plan)
-        for i in sorted(range(len(plan)), key=lambda i: -sizes[i]):
-            first, last = plan[i][2:]
-            taken = [j for j in placed if plan[j][2] <= last and first <= plan[j][3]]
-            for start, stop in sorted((offsets[j], offsets[j] + sizes[j]) for j in taken):
-                if offsets[i] + sizes[i] <= start:
-                    break
-                offsets[i] = max(offsets[i], stop)
-            placed.append(i)
-            end = max(end, offsets[i] + sizes[i])
-        memory = np.empty(end + 64, np.uint8)
+        offsets, self.nbytes = placed(plan)
+        memory = np.empty(self.nbytes + 64, np.uint8)
         start = -memory.ctypes.data % 64
-        self.nbytes = end
+        self.free = free
         self.buffers = [np.ndarray(shape, dtype, memory, start + at) for (shape, dtype, _, _), at in zip(plan, offsets)]
 
     def __enter__(self):
         return self.buffers
 
-    def __exit__(self, *error):
-        self.free.append(self)
+    def __exit__(self, error, *_):
+        if error is None or issubclass(error, Exception):
+            self.free.append(self)  # not after an interrupt: another thread may not have ended its block
+
+
+def placed(plan):
+    """Where each buffer begins, the largest placed first, and how many bytes they take together."""
+    offsets, done, end = [0] * len(plan), [], 0
+    sizes = [-(-np.dtype(dtype).itemsize * int(np.prod(shape)) // 64) * 64 for shape, dtype, _, _ in plan]
+    for i in sorted(range(len(plan)), key=lambda i: -sizes[i]):
+        first, last = plan[i][2:]
+        taken = [j for j in done if plan[j][2] <= last and first <= plan[j][3]]
+        for start, stop in sorted((offsets[j], offsets[j] + sizes[j]) for j in taken):
+            if offsets[i] + sizes[i] <= start:
+                break
+            offsets[i] = max(offsets[i], stop)
+        done.append(i)
+        end = max(end, offsets[i] + sizes[i])
+    return offsets, end
 
 
 workspace = Workspaces(train_step_buffers)
