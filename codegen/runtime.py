@@ -15,7 +15,7 @@ from symgraph.dims import Dim, Shape, Variable, evaluate
 from symgraph.dtypes import DType, is_complex
 from symgraph.errors import CompileError, DTypeError, ShapeError
 
-from . import blocks
+from . import blocks, cache
 from .donated import stored
 from .program import Check
 from .shield import Shield
@@ -29,6 +29,10 @@ def load(source: Source, values: Mapping[str, Any]) -> Callable[..., Any]:
     return load_text(source.text, source.name, {**source.constants, **values})
 
 
+SHARED = {"process": blocks.process, "asked": cache.asked}
+"""What the functions of one process share: the threads that help, and the size of the cache."""
+
+
 def load_text(text: str, name: str, values: Mapping[str, Any]) -> Callable[..., Any]:
     """The function `name` of a generated module, whose lines tracebacks and debuggers can show."""
     filename = f"<generated {name} {next(_serial)}>"
@@ -38,8 +42,8 @@ def load_text(text: str, name: str, values: Mapping[str, Any]) -> Callable[..., 
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         raise CompileError(f"{name} uses {error.name}, which is not installed: pip install {package}") from None
-    if "process" in scope and "blockwise" in scope:
-        scope["process"] = blocks.process  # one pool of threads for all functions
+    if "blockwise" in scope:
+        scope |= {shared: SHARED[shared] for shared in SHARED.keys() & scope.keys()}
     linecache.cache[filename] = len(text), None, text.splitlines(keepends=True), filename
     function: Callable[..., Any] = scope[name]
     return function

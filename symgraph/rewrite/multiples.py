@@ -20,7 +20,7 @@ PRODUCTS = frozenset([F.multiply, F.divide])
 
 def multiples_taken(order: Sequence[Tensor], shared: Collection[Tensor], outputs: Sequence[Tensor]) -> set[Tensor]:
     """The shared multiples, and products of such, whose every user takes a factor without axes out of them."""
-    if not any([node.op is F.divide or node.op is F.multiply for node in shared if node.ndim]):
+    if not any([node.op in PRODUCTS and node.ndim for node in shared]):
         return set()
     kept = set(outputs)
     """The nodes whose elements somebody needs."""

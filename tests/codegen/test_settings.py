@@ -13,6 +13,7 @@ import pytest
 
 import symgraph as sg
 from codegen import blocks, cache
+from codegen.program import Program
 from codegen.support import NAMES, body, support
 from symgraph import CompileError
 
@@ -64,10 +65,10 @@ def test_blocks_of_few_rows(tile: int) -> None:
 
 
 def rows_of(f: Any, monkeypatch: pytest.MonkeyPatch, size: int) -> int:
-    monkeypatch.setitem(cache.asked, "cache", size)
-    lengths = []
+    lengths: list[int] = []
     kernel = lambda part: lengths.append(len(part))
     scope = f._function.__globals__
+    monkeypatch.setitem(cache.asked, "bytes", size)
     rows = int(re.search(r"blockwise\(f_block1, n, (\d+)", f.source)[1])  # type: ignore[index]
     scope["blockwise"](kernel, len(A), rows, (A,), ())
     assert sum(lengths) == len(A)
@@ -86,7 +87,7 @@ def test_a_block_has_as_many_rows_as_fit_the_cache(monkeypatch: pytest.MonkeyPat
 
 def test_the_text_does_not_depend_on_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     source = made().source
-    monkeypatch.setitem(blocks.process, "cache", 1 << 22)
+    monkeypatch.setitem(cache.asked, "bytes", 1 << 22)
     monkeypatch.setenv("SYMGRAPH_CACHE_BYTES", "123456")
     assert made().source == source
 
@@ -106,7 +107,7 @@ def test_the_environment_overrides_what_the_system_says() -> None:
 
 
 def test_the_system_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "process", {})
+    monkeypatch.setattr(cache, "asked", {})
     monkeypatch.delenv("SYMGRAPH_CACHE_BYTES", raising=False)
     calls = []
 
@@ -132,7 +133,7 @@ def test_all_names_of_the_text_are_known() -> None:
 
     defined = set()
     for threads in (None, 1):
-        for node in ast.parse(support(True, True, threads, "f_buffers")).body:
+        for node in ast.parse(support(True, True, Program("f", (), (), (), threads=threads))).body:
             defined |= {node.name} if isinstance(node, ast.FunctionDef | ast.ClassDef) else set()
             targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
             defined |= {t.id for t in targets if isinstance(t, ast.Name)}

@@ -180,15 +180,15 @@ asked: dict = {}
 
 
 def cache():
-    """The bytes of cache that a block should stay in: as SYMGRAPH_CACHE_BYTES says, else the second level of this machine."""
+    """The bytes of cache that a block should stay in: SYMGRAPH_CACHE_BYTES, else its second level."""
     if not asked:
         try:
             with open("/sys/devices/system/cpu/cpu0/cache/index2/size") as file:
                 found = min(max(1024 * int(file.read().strip().rstrip("K")), 1 << 18), 1 << 22)
         except (OSError, ValueError):
             found = 1 << 20
-        asked["cache"] = int(os.environ.get("SYMGRAPH_CACHE_BYTES") or found)
-    return asked["cache"]
+        asked["bytes"] = int(os.environ.get("SYMGRAPH_CACHE_BYTES") or found)
+    return asked["bytes"]
 
 
 class Workspaces:
