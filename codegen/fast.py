@@ -15,7 +15,7 @@ Where a value lies is settled only when all steps are written: until then a stor
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,13 +29,14 @@ from symgraph.ops.base import Elementwise, Primitive
 from symgraph.ops.code import Code
 from symgraph.ops.creation import DimValue
 from symgraph.ops.elementwise import Cast, Where
+from symgraph.ops.late import F
 from symgraph.ops.shape import BroadcastTo
 
 from .fuse import Unit, fuse, is_final, row_operands
 from .memory import Storage, nominal_bytes
 from .plain import Plain
 from .program import Program
-from .schedule import low_memory
+from .schedule import Schedule, low_memory
 from .source import Source
 from .support import NAMES, support
 from .text import wrapped
@@ -84,7 +85,8 @@ class Fast(Plain):
         self.shared.names.taken |= taken
         self.names.taken |= taken
         self.plan = low_memory(self.plan, [*program.outputs, *[new for _, new in program.updates]])
-        self.keeps = _keeps(self.plan.steps, self.plan.roots)
+        self.added = _added_in_place(self.plan)
+        self.keeps = _keeps(self.plan.steps, frozenset(self.added.values()))
         self.storages: list[Storage] = []
         self.storage_of: dict[Tensor, Storage] = {}
         self.in_use: list[Storage] = []
@@ -121,20 +123,21 @@ class Fast(Plain):
         units = self._units()
         self.last = self._lifetimes(units)
         settled = False
+        terms = frozenset(self.added.values())
         for self.at, unit in enumerate(units):
             if not settled and any(node in self.late for node in unit.nodes):
                 self._settle(units[self.at :])
                 settled = True
             if unit.size is not None:
                 self._loop(unit)
-            elif unit.nodes[0] not in self.code:
+            elif unit.nodes[0] not in self.code and unit.nodes[0] not in terms:
                 self._step(unit.nodes[0])
         self.at = len(units)
 
     def _units(self) -> list[Unit]:
         """The units; a group too small for a loop is taken apart."""
         units: list[Unit] = []
-        for unit in fuse(self.plan, self.late, self.after):
+        for unit in fuse(self.plan, self.late, self.after, {*self.added, *self.added.values()}):
             if unit.size is not None and not self._is_worth_a_loop(unit):
                 units += [Unit((node,)) for node in unit.nodes]
             else:
@@ -206,6 +209,8 @@ class Fast(Plain):
         """Write the step into memory of its own, if it is an array that may be, and say whether it was."""
         if isinstance(node.aval, tuple) or not node.ndim or op.is_view:
             return False
+        if node in self.added and self._add_in_place(node, self.added[node]):
+            return True
         if self.kernel is not None and node in self.kernel.members and is_final(node):
             return False
         xs = self._in_user_order(node, self._operands(node, op))
@@ -218,10 +223,36 @@ class Fast(Plain):
         if self.kernel is None and storage.opening < 0:
             storage.opening = len(self.body_lines)
             storage.made = self._making(op, storage.name, xs, lines)
+            if lines == [f"{storage.name}[...] = {storage.made[1]}"]:
+                storage.returned = True  # NumPy makes an array anyway: it need not be copied
         name = self._alias(node, storage, lines)
         self.body_lines += [(line, node) for line in lines]
         self.code[node] = Code(name, aval=node.aval)
         return True
+
+    def _add_in_place(self, node: Tensor, term: Tensor) -> bool:
+        """Write a sum by adding its sparse term to the memory of the other, if that may be overwritten."""
+        (x,) = [x for x in node.inputs if x is not term]
+        storage = self.storage_of.get(x)
+        if storage is None or storage.members[-1] is not x or not self._may_overwrite(x, node, None):
+            return False
+        assert isinstance(term.op, Primitive)
+        lines = term.op.add_into(storage.name, *self._operands(term, term.op))
+        if lines is None:
+            return False
+        self._extend(storage, node)
+        name = self._alias(node, storage, lines)
+        self.body_lines += [(line, node) for line in lines]
+        self.code[node] = Code(name, aval=node.aval)
+        return True
+
+    def _extend(self, storage: Storage, node: Tensor) -> None:
+        """Let the memory of an operand hold the result."""
+        storage.members.append(node)
+        storage.last = max(storage.last, self.last[node])
+        storage.returned |= self._is_returned(node)
+        self.storage_of[node] = storage
+        self._write_blocks(storage, node)
 
     def _making(self, op: Primitive, name: str, xs: list[Code], lines: list[str]) -> tuple[int, str]:
         """How many of the lines an expression can stand for that makes the array, and that expression."""
@@ -262,11 +293,7 @@ class Fast(Plain):
                     continue
                 if not self._may_overwrite(x, node, kernel):
                     continue
-                storage.members.append(node)
-                storage.last = max(storage.last, self.last[node])
-                storage.returned |= self._is_returned(node)
-                self.storage_of[node] = storage
-                self._write_blocks(storage, node)
+                self._extend(storage, node)
                 return storage
         found = self._free_storage(node)
         if found is not None:
@@ -565,12 +592,34 @@ def _is_virtual(node: Tensor) -> bool:
     return isinstance(node.op, Cast | BroadcastTo | Item) or (isinstance(node.op, Primitive) and node.op.is_view)
 
 
-def _keeps(steps: tuple[Tensor, ...], roots: Any) -> dict[Tensor, frozenset[Tensor]]:
-    """The values that must be alive while each value is read: itself, and what it is a view or an elided cast of."""
+def _added_in_place(plan: Schedule) -> dict[Tensor, Tensor]:
+    """The sums of an array that nobody else reads and one that is mostly zeros, which is not made but added to the first."""
+    found: dict[Tensor, Tensor] = {}
+    for node in plan.steps:
+        if node.op is not F.add or not node.ndim:
+            continue
+        once = [x for x in node.inputs if plan.uses[x] == 1 and x not in found and same_shape(x.shape, node.shape)]
+        if len(once) < 2:
+            continue
+        for other, term in (once, once[::-1]):
+            made = (
+                isinstance(other.op, Primitive) and not other.op.is_view and type(other.op).into is not Primitive.into
+            )
+            if made and isinstance(term.op, Primitive) and type(term.op).add_into is not Primitive.add_into:
+                found[node] = term
+                break
+    return found
+
+
+def _keeps(steps: tuple[Tensor, ...], terms: Collection[Tensor]) -> dict[Tensor, frozenset[Tensor]]:
+    """The values that must be alive while each value is read: itself, and what it is a view or an elided cast of.
+
+    What `terms` are made of is read where they are added.
+    """
     keeps: dict[Tensor, frozenset[Tensor]] = {}
     for node in steps:
         found = frozenset([node])
-        if _is_virtual(node):
+        if _is_virtual(node) or node in terms:
             found = found.union(*[keeps[x] for x in node.inputs])
         keeps[node] = found
     return keeps

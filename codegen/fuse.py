@@ -54,9 +54,14 @@ def space_of(node: Tensor) -> Any:
     return size if isinstance(size, int) else digest(size)
 
 
-def fuse(plan: Schedule, last: Collection[Tensor], after: Mapping[Tensor, Sequence[Tensor]]) -> list[Unit]:
-    """The units in order. The steps in `last` come after all others; `after` names steps that one must wait for."""
-    rows = {node: r for node in plan.steps if (r := row_operands(node)) is not None}
+def fuse(
+    plan: Schedule, last: Collection[Tensor], after: Mapping[Tensor, Sequence[Tensor]], alone: Collection[Tensor]
+) -> list[Unit]:
+    """The units in order. The steps in `last` come after all others; `after` names steps that one must wait for.
+
+    The steps in `alone` join no group.
+    """
+    rows = {node: r for node in plan.steps if node not in alone and (r := row_operands(node)) is not None}
     level, ready = _levels(plan.steps, rows, last)
     _sink(plan, rows, level, ready, last)
     groups = _groups(plan.steps, rows, level)

@@ -29,7 +29,7 @@ class Storage:
     last: int = 0
     members: list[Tensor] = field(default_factory=list)
     returned: bool = False
-    """Whether the caller gets it: then it is no part of the workspace."""
+    """Whether the call makes it, as the caller's to keep or for lack of a way to write into memory that is there."""
     register: bool = False
     """Whether it holds a block of rows, inside a kernel."""
     opening: int = -1

@@ -33,10 +33,12 @@ from .ops.creation import *
 from .ops.contract import *
 from .ops.linalg import *
 from .ops.control import *
+from .ops.checkpoint import *
 from .ops.mapped import *
 from .ops.windows import *
 from .ops.pool import *
 from .ops.conv import *
+from .ops.convolve import *
 from .autodiff import grad, hessian, hvp, jacobian, jvp, substitute, value_and_grad, vjp
 from .core import Tensor, constant, matrix, scalar, symbol, symbols, vector
 from .dims import Dim
@@ -49,11 +51,11 @@ from .rewrite import simplify, stabilize
 from . import linalg, optim, random, special
 
 if TYPE_CHECKING:
-    from .explain import explain
+    from .explanation import explain
     from .printing import to_text
     from .viz import draw, to_graphviz, to_networkx
 
-_LAZY = {"explain": "explain", "to_text": "printing", "draw": "viz", "to_graphviz": "viz", "to_networkx": "viz"}
+_LAZY = {"explain": "explanation", "to_text": "printing", "draw": "viz", "to_graphviz": "viz", "to_networkx": "viz"}
 
 
 def __getattr__(name: str) -> Any:

@@ -90,8 +90,7 @@ def checkpoint(value: Any) -> Any:
     segment, between its arguments, the tensors that it takes from outside, and its results; such segments may be nested.
     Values and derivatives of every order are the same. Random draws are kept, never drawn again.
 
-    >>> from symgraph import grad, symbol, tanh
-    >>> from symgraph.ops.checkpoint import checkpoint
+    >>> from symgraph import checkpoint, grad, symbol, tanh
     >>> x = symbol("x", (3,))
     >>> y = checkpoint(lambda h: tanh(tanh(h)))(x)
     >>> grad(y.sum(), x).shape

@@ -1,15 +1,17 @@
-"""Long sums, for the fast style: their terms are added in the order in which they can be computed.
+"""Sums, for the fast style: their terms are added in the order that makes the least work.
 
 The gradient of a weight that is used a hundred times is a sum of a hundred products. Added one by one as they come, they
-need one running total; in any other order the products wait in memory for one another.
+need one running total; in any other order the products wait in memory for one another. What is mostly zeros, such as one
+number in each row, comes last, so that it can be added in its places: `s - c * p` becomes `(-c) * p + s`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..core import Tensor, building, rebuild, toposort
+from ..core import Constant, Tensor, building, make, rebuild, toposort
 from ..dims import same_shape
+from ..ops.base import Primitive
 from ..ops.late import F
 from ..provenance import current, name_of
 from .engine import Mapping
@@ -40,6 +42,12 @@ def order_sums(outputs: Sequence[Tensor]) -> tuple[list[Tensor], Mapping]:
     try:
         for node in order:
             current.where = node.where
+            opposite = None
+            if node.op is F.subtract and _is_sparse(node.inputs[0]):
+                opposite = _opposite(done[node.inputs[1]])
+            if opposite is not None:
+                done[node] = opposite + done[node.inputs[0]]
+                continue
             terms = _terms(node, inner) if _is_sum(node) and node not in inner else []
             if len(terms) < FEWEST:
                 done[node] = rebuild(node, [done[x] for x in node.inputs])
@@ -52,6 +60,23 @@ def order_sums(outputs: Sequence[Tensor]) -> tuple[list[Tensor], Mapping]:
     finally:
         current.where = keep
     return [done[o] for o in outputs], done
+
+
+def _is_sparse(x: Tensor) -> bool:
+    """Whether the op can add its result to an array in less work than it takes to make it."""
+    return isinstance(x.op, Primitive) and x.ndim > 0 and type(x.op).add_into is not Primitive.add_into
+
+
+def _opposite(x: Tensor) -> Tensor | None:
+    """-x where a number among its factors can take the sign, else None."""
+    if isinstance(x.op, Constant):
+        return make(Constant(-x.op.value, x.op.weak)) if not x.ndim and x.dtype.kind == "f" else None
+    if x.op in (F.multiply, F.divide):
+        for i in sorted(range(2), key=lambda i: x.inputs[i].ndim):
+            opposite = _opposite(x.inputs[i])
+            if opposite is not None:
+                return rebuild(x, [*x.inputs[:i], opposite, *x.inputs[i + 1 :]])
+    return None
 
 
 def _is_sum(node: Tensor) -> bool:

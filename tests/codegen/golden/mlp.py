@@ -10,77 +10,71 @@ def train_step(X, y):
     """X (batch, 784) float32, y (batch,) int64 -> float32; updates W1, b1, W2, b2."""
     batch = X.shape[0]
     with workspace(batch) as (
-        t5, hidden, t6, t7, t8, grad_logits, logits, t9, t10, t11, t12, t13, grad_hidden, grad_b1, t14,
-        grad_W2, t15,
+        t4, hidden, t5, t6, logits, t8, t9, t10, t11, grad_logits, grad_hidden, grad_b1, t13, grad_W2, grad_b2,
     ):
-        np.dot(X, W1, out=t5)
-        t5 += b1
-        t5.clip(0, np.inf, out=hidden)
-        np.greater(t5, 0, out=t6)
-        np.dot(hidden, W2, out=t7)
-        t8[...] = np.arange(batch)
+        np.dot(X, W1, out=t4)
+        t4 += b1
+        t4.clip(0, np.inf, out=hidden)
+        np.greater(t4, 0, out=t5)
+        np.dot(hidden, W2, out=t6)
+        t7 = np.arange(batch)
         t1 = y[:, None]
-        t2 = t8[:, None]
-        t3 = np.divide(-1, batch, dtype=np.float32)
-        grad_logits.fill(0)
-        grad_logits[t2, t1] = t3
-        (grad_b2,) = blockwise(
-            train_step_block1, batch, 6553, (t7, grad_logits, t12), (logits, t9, t10, t11), (t3,), (np.add,),
+        t2 = t7[:, None]
+        blockwise(
+            train_step_block1, batch, 6553, (t6, t11, grad_logits), (logits, t8, t9, t10), (np.divide(1,
+            batch, dtype=np.float32),),
         )
-        t13[...] = t12[t2, t1]
-        t4 = np.add.reduce(t13, axis=None)
-        loss = -(t4 / batch)
+        t12 = t11[t2, t1]
+        t3 = np.add.reduce(t12, axis=None)
+        loss = -(t3 / batch)
+        grad_logits[t2, t1] += np.divide(-1, batch, dtype=np.float32)
         np.dot(grad_logits, W2.T, out=grad_hidden)
-        np.multiply(grad_hidden.view(np.uint32), t6, out=grad_hidden.view(np.uint32))
+        np.multiply(grad_hidden.view(np.uint32), t5, out=grad_hidden.view(np.uint32))
         np.add.reduce(grad_hidden, axis=0, out=grad_b1)
         grad_hidden *= 0.1
-        np.dot(X.T, grad_hidden, out=t14)
+        np.dot(X.T, grad_hidden, out=t13)
         np.dot(hidden.T, grad_logits, out=grad_W2)
-        np.subtract(W1, t14, out=W1)
+        np.add.reduce(grad_logits, axis=0, out=grad_b2)
+        np.subtract(W1, t13, out=W1)
         grad_b1 *= 0.1
         np.subtract(b1, grad_b1, out=b1)
         grad_W2 *= 0.1
         np.subtract(W2, grad_W2, out=W2)
-        np.multiply(0.1, grad_b2, out=t15)
-        np.subtract(b2, t15, out=b2)
+        grad_b2 *= 0.1
+        np.subtract(b2, grad_b2, out=b2)
         return loss
 
 
-def train_step_block1(t7, grad_logits, t12, logits, t9, t10, t11, t3):
-    np.add(t7, b2, out=logits)
-    np.maximum.reduceat(logits.ravel(), np.arange(0, logits.size, 10), out=t9.ravel())
-    logits -= t9
-    np.exp(logits, out=t10)
-    np.einsum("ij->i", t10, out=t9[..., 0])
-    np.log(t9, out=t11)
-    np.subtract(logits, t11, out=t12)
-    np.divide(t3, t9, out=t9)
-    t10 *= t9
-    grad_logits -= t10
-    grad_b2 = grad_logits.sum(axis=0)
-    return (grad_b2,)
+def train_step_block1(t6, t11, grad_logits, logits, t8, t9, t10, x1):
+    np.add(t6, b2, out=logits)
+    np.maximum.reduceat(logits.ravel(), np.arange(0, logits.size, 10), out=t8.ravel())
+    logits -= t8
+    np.exp(logits, out=t9)
+    np.einsum("ij->i", t9, out=t8[..., 0])
+    np.log(t8, out=t10)
+    np.subtract(logits, t10, out=t11)
+    np.divide(x1, t8, out=t8)
+    np.multiply(t8, t9, out=grad_logits)
 
 
 def train_step_buffers(batch):
     """The shape, dtype, first and last step of each buffer."""
     return [
-        ((batch, 128), np.float32, 9, 12),  # t5
-        ((batch, 128), np.float32, 11, 32),  # hidden
-        ((batch, 128), bool, 12, 28),  # t6
-        ((batch, 10), np.float32, 13, 22),  # t7
-        ((batch,), np.int64, 14, 23),  # t8
-        ((batch, 10), np.float32, 21, 32),  # grad_logits
-        ((*blocks(batch, 6553), 10), np.float32, 22, 22),  # logits
-        ((*blocks(batch, 6553), 1), np.float32, 22, 22),  # t9
-        ((*blocks(batch, 6553), 10), np.float32, 22, 22),  # t10
-        ((*blocks(batch, 6553), 1), np.float32, 22, 22),  # t11
-        ((batch, 10), np.float32, 22, 23),  # t12
-        ((batch, 1), np.float32, 23, 24),  # t13
-        ((batch, 128), np.float32, 27, 31),  # grad_hidden
-        ((128,), np.float32, 29, 35),  # grad_b1
-        ((784, 128), np.float32, 31, 33),  # t14
-        ((128, 10), np.float32, 32, 37),  # grad_W2
-        ((10,), np.float32, 38, 39),  # t15
+        ((batch, 128), np.float32, 10, 13),  # t4
+        ((batch, 128), np.float32, 12, 35),  # hidden
+        ((batch, 128), bool, 13, 31),  # t5
+        ((batch, 10), np.float32, 14, 21),  # t6
+        ((*blocks(batch, 6553), 10), np.float32, 21, 21),  # logits
+        ((*blocks(batch, 6553), 1), np.float32, 21, 21),  # t8
+        ((*blocks(batch, 6553), 10), np.float32, 21, 21),  # t9
+        ((*blocks(batch, 6553), 1), np.float32, 21, 21),  # t10
+        ((batch, 10), np.float32, 21, 22),  # t11
+        ((batch, 10), np.float32, 21, 36),  # grad_logits
+        ((batch, 128), np.float32, 30, 34),  # grad_hidden
+        ((128,), np.float32, 32, 39),  # grad_b1
+        ((784, 128), np.float32, 34, 37),  # t13
+        ((128, 10), np.float32, 35, 41),  # grad_W2
+        ((10,), np.float32, 36, 43),  # grad_b2
     ]
 
 

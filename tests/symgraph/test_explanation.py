@@ -6,7 +6,7 @@ import pytest
 
 import symgraph as sg
 from symgraph.core import toposort
-from symgraph.explain import explain, title
+from symgraph.explanation import explain, title
 from symgraph.function import _rewritten
 from symgraph.rewrite import SIMPLIFY, STABILIZE
 
@@ -19,7 +19,7 @@ def test_each_rule_with_its_places():
     first, *rest = told.splitlines()
     assert re.fullmatch(r"\d+ rewrites by \d+ rules, \d+ nodes -> \d+", first)
     assert "x * 1 (exact), 1 time" in told
-    assert "test_explain.py" in told and "log(1 + exp(x)) -> log1p(exp(x))" in told
+    assert "test_explanation.py" in told and "log(1 + exp(x)) -> log1p(exp(x))" in told
     assert all(line.startswith("    ") or line == "" or re.search(r", \d+ times?$", line) for line in rest)
 
 
