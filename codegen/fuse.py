@@ -113,7 +113,7 @@ def _sink(
         row = rows.get(node)
         if row is not None and node not in last:
             target = min(local[node], latest[node] - 1)
-            if level[node] < target < end and not is_final(node):
+            if level[node] < target < end - 1 and not is_final(node):
                 kept = [
                     x for x in dict.fromkeys(node.inputs) if not _is_given(x) and x.ndim and alive.get(x, -1) < target
                 ]

@@ -98,6 +98,7 @@ def guarded(
     scope["number"] = lambda i, value: float(converted(arguments[i], value))
     scope["mismatch"] = lambda values: explain_mismatch(arguments, checks, values)
     scope |= {f"d{i}": argument.dtype for i, argument in enumerate(arguments)}
+    scope |= {f"t{i}": argument.dtype.type for i, argument in enumerate(arguments)}
     result = f"function({', '.join(names)})"
     steps = []
     if donate is not None:
@@ -156,12 +157,16 @@ def explain_unfit(kept: Kept, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Non
 
 
 def _types(arguments: Sequence[Argument]) -> Iterator[str]:
-    """Lines that make each argument an array of its dtype and rank, or a Python float."""
+    """Lines that make each argument an array of its dtype and rank, without axes a NumPy scalar, or a Python float."""
     for i, argument in enumerate(arguments):
         if argument.number:
             yield f"if type(a{i}) is not float:"
             array = f"type(a{i}) is ndarray and a{i}.dtype is d{i} and not a{i}.ndim"
             yield f"    a{i} = float(a{i}) if type(a{i}) is float64 or {array} else number({i}, a{i})"
+        elif not argument.shape:
+            quick = f"t{i}(a{i}) if type(a{i}) is float else " if argument.dtype.kind == "f" else ""
+            yield f"if type(a{i}) is not t{i}:"
+            yield f"    a{i} = {quick}convert({i}, a{i})[()]"
         else:
             yield f"if type(a{i}) is not ndarray or a{i}.dtype is not d{i} or a{i}.ndim != {len(argument.shape)}:"
             yield f"    a{i} = convert({i}, a{i})"
