@@ -15,7 +15,7 @@ Where a value lies is settled only when all steps are written: until then a stor
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,7 +47,7 @@ END = 1 << 60
 LARGE = 1 << 17
 """Arrays of fewer elements are computed without a loop over blocks: the second level of the cache holds a few of them."""
 
-TILE = 1 << 18
+TILE = 1 << 19
 """The bytes of one array in a block, where the second level of the cache has 1 MiB."""
 
 MANY = 3
@@ -135,25 +135,20 @@ class Fast(Plain):
         self.at = len(units)
 
     def _units(self) -> list[Unit]:
-        """The units; a group too small for a loop is taken apart."""
-        units: list[Unit] = []
-        for unit in fuse(self.plan, self.late, self.after, {*self.added, *self.added.values()}):
-            if unit.size is not None and not self._is_worth_a_loop(unit):
-                units += [Unit((node,)) for node in unit.nodes]
-            else:
-                units.append(unit)
-        return units
+        alone = {*self.added, *self.added.values()}
+        return fuse(self.plan, self.late, self.after, alone, self._is_worth_a_loop)
 
-    def _is_worth_a_loop(self, unit: Unit) -> bool:
-        steps = [n for n in unit.nodes if not _is_virtual(n)]
+    def _is_worth_a_loop(self, group: Sequence[Tensor]) -> bool:
+        """Whether there is enough to do: else each step is a statement of its own."""
+        steps = [n for n in group if not _is_virtual(n)]
         if len(steps) < 2:
             return False
         widest = max(steps, key=nominal_bytes)
         x = widest.inputs[0] if is_final(widest) else widest
-        count = prod(x.shape)
+        count, inner = prod(x.shape), prod(x.shape[1:])
         if isinstance(count, int):
             return count > LARGE
-        return len(steps) >= (MANY if isinstance(prod(x.shape[1:]), int) and same(prod(x.shape[1:]), 1) else 2 * MANY)
+        return len(steps) >= (MANY if same(inner, 1) else 2 * MANY)
 
     def _lifetimes(self, units: list[Unit]) -> dict[Tensor, int]:
         """The last unit that reads each value, through views and casts."""
@@ -299,6 +294,7 @@ class Fast(Plain):
         if found is not None:
             found.members.append(node)
             found.last = self.last[node]
+            self.in_use.append(found)
         else:
             found = Storage(node.shape, node.dtype, self.at, self.last[node], [node], self._is_returned(node))
             found.name = f"s__{len(self.storages)}"

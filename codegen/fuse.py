@@ -10,7 +10,7 @@ Reductions over the leading axis end a group: each block gives a part, and the p
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,16 +55,20 @@ def space_of(node: Tensor) -> Any:
 
 
 def fuse(
-    plan: Schedule, last: Collection[Tensor], after: Mapping[Tensor, Sequence[Tensor]], alone: Collection[Tensor]
+    plan: Schedule,
+    last: Collection[Tensor],
+    after: Mapping[Tensor, Sequence[Tensor]],
+    alone: Collection[Tensor],
+    is_worth_it: Callable[[Sequence[Tensor]], bool],
 ) -> list[Unit]:
     """The units in order. The steps in `last` come after all others; `after` names steps that one must wait for.
 
-    The steps in `alone` join no group.
+    The steps in `alone` join no group, and a group that is not worth it is none.
     """
     rows = {node: r for node in plan.steps if node not in alone and (r := row_operands(node)) is not None}
     level, ready = _levels(plan.steps, rows, last)
     _sink(plan, rows, level, ready, last)
-    groups = _groups(plan.steps, rows, level)
+    groups = _groups(plan.steps, rows, level, is_worth_it)
     return _ordered(plan.steps, groups, last, after)
 
 
@@ -136,7 +140,10 @@ def _is_given(x: Tensor) -> bool:
 
 
 def _groups(
-    steps: Sequence[Tensor], rows: Mapping[Tensor, tuple[bool, ...]], level: Mapping[Tensor, int]
+    steps: Sequence[Tensor],
+    rows: Mapping[Tensor, tuple[bool, ...]],
+    level: Mapping[Tensor, int],
+    is_worth_it: Callable[[Sequence[Tensor]], bool],
 ) -> dict[Tensor, list[Tensor]]:
     """The steps of each group, under each of its steps: those of one level and space that touch one another."""
     parent: dict[Any, Any] = {}
@@ -159,7 +166,7 @@ def _groups(
     for node in steps:
         if node in rows:
             groups.setdefault(find(node), []).append(node)
-    return {node: group for group in groups.values() for node in group}
+    return {node: group for group in groups.values() if is_worth_it(group) for node in group}
 
 
 def _ordered(

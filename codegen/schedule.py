@@ -63,8 +63,22 @@ def low_memory(plan: Schedule, results: Sequence[Tensor]) -> Schedule:
     at least as much memory as their results take.
     """
     given = [x for x in plan.steps if _is_given(x)]
-    return replace(plan, steps=(*given, *_Eager(plan, results).order()))
+    steps = [x for x in plan.steps if not _is_given(x)]
+    longest = [x for x in _longest_first(plan.steps, results) if not _is_given(x)]
+    orders = [_Eager(plan, results, longest).order()]
+    if len(steps) <= GREEDY:
+        orders.append(_greedy(plan, results, steps))
+    if len(steps) <= TRIED:
+        orders += [_Eager(plan, results, steps).order(), longest, steps]
+    best = min(orders, key=lambda order: _peak(plan, results, order))  # of equals the first
+    return replace(plan, steps=(*given, *best))
 
+
+GREEDY = 200
+"""Of programs up to this length the step that leaves the least memory in use is tried first, again and again."""
+
+TRIED = 2000
+"""Of the orders of longer programs only the first is tried."""
 
 FEW = 6
 """Values with more readers than this are not looked at: the work stays linear."""
@@ -73,8 +87,8 @@ FEW = 6
 class _Eager:
     """The order while it is made."""
 
-    def __init__(self, plan: Schedule, results: Sequence[Tensor]) -> None:
-        self.steps = [x for x in _longest_first(plan.steps, results) if not _is_given(x)]
+    def __init__(self, plan: Schedule, results: Sequence[Tensor], steps: Sequence[Tensor]) -> None:
+        self.steps = steps
         at = {x: n for n, x in enumerate(self.steps)}
         self.reads = {
             x: sorted({r for i in x.inputs for r in plan.roots[i] if r in at}, key=at.__getitem__) for x in self.steps
@@ -136,8 +150,53 @@ class _Eager:
         return found
 
     def _is_ready(self, x: Tensor) -> bool:
-        """Whether everything that the step reads is there, and it is of those that may be moved."""
-        return x not in self.kept and bool(_bytes(x)) and all(r in self.placed for r in self.reads[x])
+        """Whether everything that the step reads is there; numbers stay where they are."""
+        return bool(_bytes(x)) and all(r in self.placed for r in self.reads[x])
+
+
+def _greedy(plan: Schedule, results: Sequence[Tensor], steps: Sequence[Tensor]) -> list[Tensor]:
+    """At every turn the step, of those that can run, after which the least memory is in use."""
+    kept = NOTHING.union(*[plan.roots[y] for y in results])
+    reads = {x: NOTHING.union(*[plan.roots[i] for i in x.inputs]) for x in steps}
+    left: dict[Tensor, int] = {}
+    for x in steps:
+        for root in reads[x]:
+            left[root] = left.get(root, 0) + 1
+    order: dict[Tensor, None] = {}
+    waiting = list(steps)
+
+    def growth(x: Tensor) -> int:
+        return (0 if _is_view(x) else _bytes(x)) - sum(
+            _bytes(r) for r in reads[x] - kept if left[r] == 1 and not _is_given(r)
+        )
+
+    while waiting:
+        ready = [x for x in waiting if all(i in order or _is_given(i) for i in x.inputs)]
+        chosen = min(ready, key=growth)
+        order[chosen] = None
+        waiting = [x for x in waiting if x is not chosen]
+        for root in reads[chosen]:
+            left[root] -= 1
+    return list(order)
+
+
+def _peak(plan: Schedule, results: Sequence[Tensor], order: Sequence[Tensor]) -> int:
+    """The most bytes in use at one step, results kept to the end."""
+    last: dict[Tensor, int] = {}
+    for i, x in enumerate(order):
+        for root in NOTHING.union(*[plan.roots[y] for y in (x, *x.inputs)]):
+            last[root] = i
+    for root in NOTHING.union(*[plan.roots[y] for y in results]):
+        last[root] = len(order)
+    ends: dict[int, int] = {}
+    most = now = 0
+    for i, x in enumerate(order):
+        if not _is_view(x):
+            now += _bytes(x)
+            ends[last[x]] = ends.get(last[x], 0) + _bytes(x)
+        most = max(most, now)
+        now -= ends.get(i, 0)
+    return most
 
 
 def _longest_first(steps: Sequence[Tensor], results: Sequence[Tensor]) -> list[Tensor]:

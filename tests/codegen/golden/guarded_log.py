@@ -11,7 +11,7 @@ def entropy_and_grad(x):
     n = x.shape[0]
     with np.errstate(divide="ignore", invalid="ignore"), workspace(n) as (t3, t4):
         grad_x = np.empty((n,))
-        (t2,) = blockwise(entropy_and_grad_block1, n, 32768, (x, grad_x), (t3, t4), (), (np.add,))
+        (t2,) = blockwise(entropy_and_grad_block1, n, 65536, (x, grad_x), (t3, t4), (), (np.add,))
         entropy = -t2
         return [entropy, grad_x]
 
@@ -34,8 +34,8 @@ def entropy_and_grad_block1(x, grad_x, t3, t4):
 def entropy_and_grad_buffers(n):
     """The shape, dtype, first and last step of each buffer."""
     return [
-        ((*blocks(n, 32768),), bool, 3, 3),  # t3
-        ((*blocks(n, 32768),), np.float64, 3, 3),  # t4
+        ((*blocks(n, 65536),), bool, 3, 3),  # t3
+        ((*blocks(n, 65536),), np.float64, 3, 3),  # t4
     ]
 
 

@@ -17,7 +17,7 @@ def newton_step(A, b, x):
         np.dot(A.T, residual, out=t4)
         np.multiply(0.05, x, out=t5)
         t2 = t5 @ x
-        blockwise(newton_step_block1, n, 32768, (t4, t5, grad_x), (t6,))
+        blockwise(newton_step_block1, n, 65536, (t4, t5, grad_x), (t6,))
         loss = 0.5 * t1 + t2
         np.dot(A.T, A, out=t7)
         t8.fill(0)
@@ -41,7 +41,7 @@ def newton_step_buffers(m, n):
         ((m,), np.float64, 7, 10),  # residual
         ((n,), np.float64, 10, 14),  # t4
         ((n,), np.float64, 12, 14),  # t5
-        ((*blocks(n, 32768),), np.float64, 14, 14),  # t6
+        ((*blocks(n, 65536),), np.float64, 14, 14),  # t6
         ((n,), np.float64, 14, 20),  # grad_x
         ((n, n), np.float64, 16, 20),  # t7
         ((n, n), np.float64, 17, 19),  # t8

@@ -13,7 +13,7 @@ def log_normal(y, mu, sigma):
         t1 = sigma * sigma
         grad_y = np.empty((n,))
         t5, t6, t7 = blockwise(
-            log_normal_block1, n, 32768, (y, grad_y), (t8,), (mu, -1 / t1), (np.add, np.add, np.add),
+            log_normal_block1, n, 65536, (y, grad_y), (t8,), (mu, -1 / t1), (np.add, np.add, np.add),
         )
         total = -0.5 * t5 / t1 - n * (np.log(sigma) + 0.9189385332046727)
         grad_mu = -t6
@@ -33,7 +33,7 @@ def log_normal_block1(y, grad_y, t8, mu, x1):
 def log_normal_buffers(n):
     """The shape, dtype, first and last step of each buffer."""
     return [
-        ((*blocks(n, 32768),), np.float64, 8, 8),  # t8
+        ((*blocks(n, 65536),), np.float64, 8, 8),  # t8
     ]
 
 
