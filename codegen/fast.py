@@ -235,6 +235,8 @@ class Fast(Plain):
         lines = term.op.add_into(storage.name, *self._operands(term, term.op))
         if lines is None:
             return False
+        if any(".ravel()" in line or ".reshape(" in line for line in lines):
+            storage.made = 0, ""  # these are views of what is contiguous, as an array made by NumPy need not be
         self._extend(storage, node)
         name = self._alias(node, storage, lines)
         self.body_lines += [(line, node) for line in lines]

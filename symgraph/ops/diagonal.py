@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core import ShapedArray, Tensor, as_shape, located_error, make
@@ -151,7 +151,7 @@ class Diagonal(Linear):
         return code.method(x, "diagonal", *[self.offset] if self.offset else [], **last)
 
     def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
-        return make(DiagonalMatrix(self.offset, x.shape[-2], x.shape[-1]), ct)
+        return make(DiagonalMatrix(self.offset, x.shape[-2], x.shape[-1], x.ndim - 2), ct)
 
     def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
         return make(self, F.moveaxis(x, axes[0], 0)), 0
@@ -162,16 +162,21 @@ class Diagonal(Linear):
 
 @dataclass(frozen=True)
 class DiagonalMatrix(Linear):
-    """Matrices of zeros with x along a diagonal: the transpose of `Diagonal`."""
+    """Matrices of zeros with x along a diagonal: the transpose of `Diagonal`; `stack` counts the axes before theirs."""
 
     offset: int
     rows: Size
     columns: Size
+    stack: int = 0
     name = "diag"
 
+    @property
+    def assigned(self) -> tuple[int, ...]:
+        return () if self.stack else (0,)
+
     def infer(self, x: ShapedArray) -> ShapedArray:
-        if not x.ndim:
-            raise ShapeError("a diagonal has one axis, not none. Give a vector")
+        if x.ndim != self.stack + 1:
+            raise ShapeError(f"the diagonals have {self.stack + 1} axes, not {x.ndim}. Give a vector for each matrix")
         length = _length(self.rows, self.columns, self.offset)
         try:
             require_equal(length, x.shape[-1])
@@ -184,34 +189,35 @@ class DiagonalMatrix(Linear):
 
     def statements(self, out: str, *xs: Code) -> list[str]:
         (x,) = xs
-        shape = (*x.aval.shape[:-1], self.rows, self.columns)
+        shape = (*x.aval.shape[: self.stack], self.rows, self.columns)
         down, right = max(-self.offset, 0), max(self.offset, 0)
-        n = x.aval.shape[-1]
+        n = _length(self.rows, self.columns, self.offset)
         i, j = (code.call("np.arange", *[a, n + a] if a else [n]) for a in (down, right))
-        lead = "..., " if x.aval.ndim > 1 else ""
+        lead = "..., " if self.stack else ""
         dtype = None if x.aval.dtype == FLOAT64 else x.aval.dtype
         return [f"{out} = {code.call('np.zeros', shape, dtype=dtype)}", f"{out}[{lead}{i}, {j}] = {x}"]
 
     def into(self, out: str, *xs: Code) -> list[str]:
         (x,) = xs
-        return [f"{out}.fill(0)", f"{self._written(out, x)} = {x}"]
+        return [f"{out}.fill(0)", f"{self._written(out)} = {x}"]
 
     def add_into(self, out: str, *xs: Code) -> list[str]:
         (x,) = xs
-        return [f"{self._written(out, x)} += {x}"]
+        return [f"{self._written(out)} += {x}"]
 
-    def _written(self, out: str, x: Code) -> str:
+    def _written(self, out: str) -> str:
         """The diagonals, as something that can be written."""
-        if len(x.aval.shape) == 1:
+        if not self.stack:
             return _places(out, self.offset, self.rows, self.columns)
-        i, j = (slice(a, a + x.aval.shape[-1]) for a in (max(-self.offset, 0), max(self.offset, 0)))
+        n = _length(self.rows, self.columns, self.offset)
+        i, j = (slice(a, a + n) for a in (max(-self.offset, 0), max(self.offset, 0)))
         return f'np.einsum("...ii->...i", {out}[..., {code.argument(i)}, {code.argument(j)}])[...]'
 
     def transpose(self, ct: Tensor, x: Tensor) -> Tensor:
         return make(Diagonal(self.offset), ct)
 
     def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
-        return make(self, F.moveaxis(x, axes[0], 0)), 0
+        return make(replace(self, stack=self.stack + 1), F.moveaxis(x, axes[0], 0)), 0
 
 
 def _places(out: str, k: int, rows: Size, columns: Size) -> str:

@@ -15,7 +15,7 @@ from ..core import Tensor, make
 from ..dims import prod, same, same_shape
 from ..dtypes import is_inexact
 from ..ops.creation import Full
-from ..ops.diagonal import Eye
+from ..ops.diagonal import DiagonalMatrix, Eye, diagonal
 from ..ops.einsum import Einsum, contraction
 from ..ops.gather import Gather, Pick, ScatterAdd
 from ..ops.late import F
@@ -303,6 +303,17 @@ def _spread_once(node: Tensor) -> Tensor | None:
 
 MOVING = [Reshape, Transpose, Slice, Gather, Pick]
 
+def _multiple_of_eye(node: Tensor) -> Tensor | None:
+    """c * eye(n): c on the diagonal, which a sum adds in its place."""
+    a, b = node.inputs
+    eye, c = (a, b) if isinstance(a.op, Eye) else (b, a)
+    if not isinstance(eye.op, Eye) or c.ndim or node.dtype != eye.dtype or (node.op is divide and eye is b):
+        return None
+    ones = diagonal(eye, eye.op.k).shape
+    value = c if node.op is multiply else 1 / c
+    return make(DiagonalMatrix(eye.op.k, eye.op.rows, eye.op.columns), F.broadcast_to(value, ones))
+
+
 LINEAR = RuleSet(
     *node_rules("factor out of a rearrangement", MOVING, _factor_out, needs=[multiply, divide, negative], tag="exact",
         examples=[lambda X, x: F.transpose(x * X), lambda X: (X * 3)[:, 1:], lambda X: F.reshape(-X, X.size),
@@ -312,6 +323,8 @@ LINEAR = RuleSet(
         examples=[lambda X: (3.0 * X) @ np.ones((3, 2)), lambda x: (-x) @ x if x.ndim == 1 else None]),
     *node_rules("factor into zeros", [multiply, divide, negative], _factor_into_zeros, needs=[Unslice, ScatterAdd],
         tag="finite-real", examples=[lambda x: F.pad(x, 1) * 3 if x.ndim else None, lambda x: -F.pad(x, 2) if x.ndim else None]),
+    *node_rules("multiple of the identity", [multiply, divide], _multiple_of_eye, needs=[Eye], tag="finite-real",
+        examples=[lambda x: x.sum() * F.eye(3, 4, 1) if x.ndim else x * F.eye(3), lambda X: F.eye(2) / X.max()]),
     *node_rules("factor out of a sum", [Sum], _row_factor_out, needs=[multiply, divide], tag="finite-real", moderate=True,
         examples=[lambda X, x: F.sum(x * X), lambda X: F.sum(X / 7.0, axis=0),
                   lambda X: F.sum(F.sum(X, axis=1, keepdims=True) * X, axis=1) if X.shape[1] == 3 else None]),

@@ -126,3 +126,27 @@ def test_a_number_out_of_the_range_of_an_array_compares_with_it(dtype, number, o
     x = symbol("x", (3,), dtype)
     v = np.array([0, 1, 3]).astype(dtype)
     agrees([x == number, x < number, number <= x], [v == number, v < number, number <= v], {x: v}, optimize)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_sparse_terms_are_added_to_arrays_in_any_order(order):
+    """The memory that a term is added to may have been made by NumPy, in the order of the operand."""
+    x, i = symbol("x", ("n", "n")), symbol("i", (3,), "int64")
+    outputs = [
+        2 * x.T + 3 * sg.eye(x.shape[0]),
+        sg.grad((x.T**3).sum() + (x[i] ** 2).sum(), x),
+        sg.exp(x.T) + sg.pad(x[1:], ((1, 0), (0, 0))),
+        sg.diag(x[0], 0) + x / sg.eye(x.shape[0]).sum(),
+    ]
+    X, k = np.asarray(np.arange(16.0).reshape(4, 4) / 7, order=order), np.array([0, 2, 0])
+    rows = np.zeros((4, 4))
+    np.add.at(rows, k, 2 * X[k])
+    expected = [
+        2 * X.T + 3 * np.eye(4),
+        3 * X**2 + rows,
+        np.exp(X.T) + np.vstack([np.zeros((1, 4)), X[1:]]),
+        np.diag(X[0]) + X / 4,
+    ]
+    for options in ({}, {"optimize": False}, {"style": "plain"}):
+        for found, wanted in zip(sg.function([x, i], outputs, **options)(X, k), expected, strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=1e-14, err_msg=str(options))

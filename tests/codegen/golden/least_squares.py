@@ -10,7 +10,7 @@ def newton_step(A, b, x):
     """A (m, n) float64, b (m,) float64, x (n,) float64 -> float64, (n,) float64."""
     m = A.shape[0]
     n = A.shape[1]
-    with workspace(m, n) as (residual, t4, t5, t6, grad_x, t7, t8):
+    with workspace(m, n) as (residual, t4, t5, t6, grad_x, t7):
         np.dot(A, x, out=residual)
         residual -= b
         t1 = residual @ residual
@@ -20,10 +20,7 @@ def newton_step(A, b, x):
         blockwise(newton_step_block1, n, 65536, (t4, t5, grad_x), (t6,))
         loss = 0.5 * t1 + t2
         np.dot(A.T, A, out=t7)
-        t8.fill(0)
-        t8.ravel()[::n + 1] = 1
-        t8 *= 0.1
-        t7 += t8
+        t7.ravel()[::n + 1] += 0.1
         t3 = np.linalg.solve(t7, grad_x)
         x_2 = x - t3
         return {"loss": loss, "x": x_2}
@@ -43,8 +40,7 @@ def newton_step_buffers(m, n):
         ((n,), np.float64, 12, 14),  # t5
         ((*blocks(n, 65536),), np.float64, 14, 14),  # t6
         ((n,), np.float64, 14, 20),  # grad_x
-        ((n, n), np.float64, 16, 20),  # t7
-        ((n, n), np.float64, 17, 19),  # t8
+        ((n, n), np.float64, 18, 20),  # t7
     ]
 
 
