@@ -618,7 +618,8 @@ def _keeps(steps: tuple[Tensor, ...], terms: Collection[Tensor]) -> dict[Tensor,
     for node in steps:
         found = frozenset([node])
         if _is_virtual(node) or node in terms:
-            found = found.union(*[keeps[x] for x in node.inputs])
+            among = getattr(node.op, "aliases", range(len(node.inputs)))
+            found = found.union(*[keeps[node.inputs[i]] for i in among])
         keeps[node] = found
     return keeps
 

@@ -48,11 +48,18 @@ def memory_roots(order: list[Tensor]) -> dict[Tensor, frozenset[Tensor]]:
         if isinstance(node.op, Item) and not getattr(node.inputs[0].op, "is_view", False):
             roots[node] = frozenset([node])
         elif isinstance(node.op, Item) or getattr(node.op, "is_view", False):
-            found = NOTHING.union(*[roots[x] for x in node.inputs])
-            roots[node] = found if len(node.inputs) == 1 else found | {node}
+            among = getattr(node.op, "aliases", range(len(node.inputs)))
+            found = NOTHING.union(*[roots[node.inputs[i]] for i in among])
+            roots[node] = found if len(among) == 1 else found | {node}
         else:
             roots[node] = frozenset([node])
     return roots
+
+
+def order_in_memory(outputs: Sequence[Tensor]) -> Sequence[Tensor]:
+    """The order in which a function runs the steps of `outputs`."""
+    program = Program("f", (), tuple(outputs), None)
+    return low_memory(schedule(program), outputs).steps
 
 
 def low_memory(plan: Schedule, results: Sequence[Tensor]) -> Schedule:

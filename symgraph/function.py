@@ -16,6 +16,7 @@ from codegen.names import identifier
 from codegen.program import Check, Program
 from codegen.runtime import Argument, Kept, guarded, load_text
 from codegen.scalar import emit_scalar
+from codegen.schedule import order_in_memory
 from codegen.source import Source
 from codegen.support import NAMES
 from codegen.writes import first_write
@@ -47,6 +48,7 @@ from .rewrite.engine import compose
 from .rewrite.expand import EXPAND
 from .rewrite.layout import ARRANGE
 from .rewrite.lower import LOWER
+from .rewrite.remat import within
 from .rewrite.sums import order_sums
 
 
@@ -235,6 +237,8 @@ def function(
     optimize: bool = True,
     threads: int | None = None,
     tile: int | None = None,
+    memory: int | None = None,
+    sizes: Mapping[str, int] | None = None,
     comments: bool = True,
 ) -> Function:
     """Compile a graph to NumPy source and load it.
@@ -247,8 +251,12 @@ def function(
     of its largest array, by default so many that it stays in the cache of the machine. Results do not depend on the
     number of threads. Sums over blocks depend on the size of a block, by rounding.
 
-    Raises `CompileError` for inputs that are not symbols, are named alike, are missing or unused, and for updates of
-    something that is no parameter, and for options out of range; `ShapeError` and `DTypeError` for updates that do not fit.
+    With `memory`, values are computed again where keeping them would take more than so many bytes between the arguments
+    and the results; symbolic dimensions are planned to be as in `sizes`. `Function.memory` tells what a call takes.
+
+    Raises `CompileError` for inputs that are not symbols, are named alike, are missing or unused, for updates of something
+    that is no parameter, for options out of range and for a budget that cannot be met; `ShapeError` and `DTypeError` for
+    updates that do not fit.
 
     >>> from symgraph import function, grad, symbol, tanh
     >>> x = symbol("x")
@@ -273,6 +281,9 @@ def function(
     check_leaves(leaves, keys, given, outputs_known=bool(results) or bool(changes))
     checks = dimension_checks(leaves, given)
     lowered, mapping, quiet = _rewritten(given, optimize, style)
+    if memory is not None:
+        lowered, step = within(lowered, memory, sizes, order_in_memory if style == "fast" and optimize else toposort)
+        mapping = compose(mapping, step)
     names = source_names(given, mapping, results, outputs)
     names.update(dict(zip(leaves, keys, strict=True)))
     program = Program(

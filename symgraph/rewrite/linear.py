@@ -303,6 +303,7 @@ def _spread_once(node: Tensor) -> Tensor | None:
 
 MOVING = [Reshape, Transpose, Slice, Gather, Pick]
 
+
 def _multiple_of_eye(node: Tensor) -> Tensor | None:
     """c * eye(n): c on the diagonal, which a sum adds in its place."""
     a, b = node.inputs

@@ -96,3 +96,48 @@ def test_workspaces_of_few_sizes_are_kept() -> None:
     for n in range(40):
         f(np.ones(n))
     assert len(f._function.__globals__["workspace"].free) <= 16
+
+
+# Less memory for more work -------------------------------------------------------------------------------------------
+
+
+def layers(every: int = 0):
+    """The gradient of a deep network with respect to its input, with a checkpoint after every so many layers."""
+    x, weights = sg.symbol("x", ("batch", 16)), [sg.symbol(f"W{i}", (16, 16)) for i in range(12)]
+    h = x
+    for i, w in enumerate(weights, 1):
+        h = sg.tanh(h @ w)
+        if every and i % every == 0:
+            h = sg.checkpoint(h)
+    return [x, *weights], sg.grad((h * h).sum(), x)
+
+
+RNG = np.random.default_rng(0)
+VALUES = [RNG.normal(size=(64, 16)), *[RNG.normal(size=(16, 16)) / 4 for _ in range(12)]]
+
+
+@pytest.mark.parametrize("part", [0.7, 0.5, 0.35])
+def test_a_budget_is_kept_and_changes_no_value(part):
+    inputs, gradient = layers()
+    f = sg.function(inputs, gradient)
+    budget = int(part * f.memory(batch=64).workspace)
+    less = sg.function(inputs, gradient, memory=budget, sizes={"batch": 64})
+    assert less.memory(batch=64).workspace <= budget
+    np.testing.assert_array_equal(less(*VALUES), f(*VALUES))
+
+
+def test_checkpoints_take_less_memory():
+    f, less = (sg.function(*layers(every)) for every in (0, 4))
+    assert less.memory(batch=64).workspace < 0.6 * f.memory(batch=64).workspace
+    np.testing.assert_array_equal(less(*VALUES), f(*VALUES))
+
+
+@pytest.mark.parametrize("memory", [1000, 0, -1, True, 1e6, "1 MB"])
+def test_a_budget_that_cannot_be_kept_is_refused(memory):
+    with pytest.raises(sg.CompileError, match="memory="):
+        sg.function(*layers(), memory=memory, sizes={"batch": 64})
+
+
+def test_a_budget_needs_the_sizes_of_symbolic_dimensions():
+    with pytest.raises(sg.CompileError, match=r"depends on batch; give the sizes to plan for, as in sizes="):
+        sg.function(*layers(), memory=1 << 20)
