@@ -108,7 +108,7 @@ def _sink(
     ready: dict[Tensor, int],
     last: Collection[Tensor],
 ) -> None:
-    """Move steps down to their users where that keeps no more memory alive than their results would take."""
+    """Move steps down to the users that share their loop, where that keeps no more memory alive than the results take."""
     end = max(ready.values(), default=0) + 1
     latest: dict[Tensor, int] = dict.fromkeys(plan.steps, end)  # the level at which the value must be ready
     local: dict[Tensor, int] = dict.fromkeys(plan.steps, end)  # or the level of the users that share the loop
@@ -116,8 +116,8 @@ def _sink(
     for node in reversed(plan.steps):
         row = rows.get(node)
         if row is not None and node not in last:
-            target = min(local[node], latest[node] - 1)
-            if level[node] < target < end - 1 and not is_final(node):
+            target = local[node]
+            if level[node] < target < min(latest[node], end - 1) and not is_final(node):
                 kept = [
                     x for x in dict.fromkeys(node.inputs) if not _is_given(x) and x.ndim and alive.get(x, -1) < target
                 ]
@@ -204,19 +204,18 @@ def _ordered(
 
 
 def _sorted(group: list[Tensor], after: Mapping[Tensor, Sequence[Tensor]]) -> list[Tensor]:
-    """The steps of a group, each after those it needs and those in `after`."""
-    if not any(n in after for n in group):
-        return group
-    members, order, done = set(group), [], set()
-    stack = group[::-1]
+    """The steps of a group, one result after the other, each after those it needs and those in `after`."""
+    members = set(group)
+    read = {x for node in group for x in node.inputs}
+    order: dict[Tensor, None] = {}
+    stack = [*group[::-1], *[node for node in group[::-1] if node not in read]]
     while stack:
         node = stack[-1]
-        if node not in done:
-            pending = [x for x in (*node.inputs, *after.get(node, ())) if x in members and x not in done]
+        if node not in order:
+            pending = [x for x in (*node.inputs, *after.get(node, ())) if x in members and x not in order]
             if pending:
                 stack += pending[::-1]
                 continue
-            done.add(node)
-            order.append(node)
+            order[node] = None
         stack.pop()
-    return order
+    return list(order)
