@@ -185,7 +185,9 @@ def check_addition(op, xs, given, expected, what):
     start = np.arange(expected.size).reshape(expected.shape).astype(expected.dtype)
     scope = run(lines, given | {"out": start.copy()})
     total = np.logical_or(start, expected) if start.dtype == bool else start + expected
-    np.testing.assert_allclose(scope["out"], total, rtol=1e-6, err_msg=what + "\n".join(lines))
+    np.testing.assert_allclose(
+        scope["out"], total, rtol=1e-6, atol=1e-6 * np.abs(total).max(initial=1), err_msg=what + "\n".join(lines)
+    )
 
 
 def check_graph(build, sample, derivatives=False):
