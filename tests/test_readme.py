@@ -5,6 +5,8 @@ import io
 import re
 from pathlib import Path
 
+import pytest
+
 README = Path(__file__).parent.parent / "README.md"
 
 
@@ -12,8 +14,9 @@ def blocks() -> list[str]:
     return re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 
 
-def test_the_first_program_prints_the_source_shown_below_it():
-    program, shown = blocks()[:2]
+@pytest.mark.parametrize("first", [0, 2])
+def test_a_program_prints_the_source_shown_below_it(first):
+    program, shown = blocks()[first : first + 2]
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(program, "model.py", "exec"), {})
