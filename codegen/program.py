@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from symgraph.core import Constant, Leaf, Tensor, toposort
@@ -39,12 +40,12 @@ class Program:
     quiet: frozenset[str] = frozenset()
     """Floating-point warnings that the optimized formulas raise without harm."""
 
-    @property
+    @cached_property
     def order(self) -> list[Tensor]:
         """Every node, inputs before users."""
         return toposort([*self.outputs, *[new for _, new in self.updates]])
 
-    @property
+    @cached_property
     def parameters(self) -> list[Tensor]:
         """The leaves that are not inputs: read or updated, in the order of first use."""
         inputs = set(self.inputs)

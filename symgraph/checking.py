@@ -175,7 +175,7 @@ def dimension_checks(leaves: list[Tensor], given: list[Tensor]) -> list[Check]:
     seen = set()
     for node in toposort(given):
         avals = node.aval if isinstance(node.aval, tuple) else (node.aval,)
-        unknown = [v for a in avals for v in variables(*a.shape) if v not in bound]
+        unknown = [v for a in avals if a.shape for v in variables(*a.shape) if v not in bound]
         if unknown:
             raise CompileError(
                 f"the size {unknown[0].name} of {describe(node)} cannot be told from the inputs; "
