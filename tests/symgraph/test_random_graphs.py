@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import symgraph as sg
+from codegen import fast
 from symgraph.core import symbol, toposort
 from symgraph.dtypes import is_inexact
 from symgraph.interpreter import interpret
@@ -195,3 +196,16 @@ def test_single_precision_graphs_agree(seed):
     values = {a: rng.uniform(-1, 1, (3, 4)).astype("f"), b: rng.uniform(-1, 1, 4).astype("f")}
     check_types([loss, *gradients], values)
     check_sources([a, b], [loss, *gradients], values, rtol=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(100, 130))
+def test_loops_over_blocks_of_one_or_two_rows_agree(seed, monkeypatch):
+    """Every group of steps as a loop, on arrays that would be too small for one, in blocks of very few rows."""
+    monkeypatch.setattr(fast, "LARGE", 0)
+    monkeypatch.setattr(fast, "MANY", 1)
+    monkeypatch.setattr(fast, "TILE", 8 * (4 if seed % 2 else 8))
+    leaves, pool, values = grow(seed, 25)
+    outputs = tamed(pool, values)[-4:]
+    loss = scalar_of(outputs)
+    gradients = sg.vjp(loss, leaves, 1.0, unused="zero")
+    check_sources(leaves, [*outputs, loss, *gradients], values, rtol=1e-8)
