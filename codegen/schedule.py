@@ -157,8 +157,8 @@ class _Eager:
         return found
 
     def _is_ready(self, x: Tensor) -> bool:
-        """Whether everything that the step reads is there; numbers stay where they are."""
-        return bool(_bytes(x)) and all(r in self.placed for r in self.reads[x])
+        """Whether everything that the step reads is there, or made of nothing; numbers stay where they are."""
+        return bool(_bytes(x)) and all(r in self.placed or not r.inputs for r in self.reads[x])
 
 
 def _greedy(plan: Schedule, results: Sequence[Tensor], steps: Sequence[Tensor]) -> list[Tensor]:

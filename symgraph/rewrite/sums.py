@@ -1,8 +1,11 @@
-"""Sums, for the fast style: their terms are added in the order that makes the least work.
+"""Sums, for the fast style: in the order and in the form that make the least work.
 
 The gradient of a weight that is used a hundred times is a sum of a hundred products. Added one by one as they come, they
 need one running total; in any other order the products wait in memory for one another. What is mostly zeros, such as one
 number in each row, comes last, so that it can be added in its places: `s - c * p` becomes `(-c) * p + s`.
+
+The columns of a matrix are summed by BLAS, as `ones @ x`: np.add.reduce takes 2 to 9 times as long, and most where rows
+are short ((64, 128) float32: 2.5 us, not 0.9; (100000, 10): 1534, not 172).
 """
 
 from __future__ import annotations
@@ -12,7 +15,9 @@ from collections.abc import Sequence
 from ..core import Constant, Tensor, building, make, rebuild, toposort
 from ..dims import same_shape
 from ..ops.base import Primitive
+from ..ops.einsum import contraction
 from ..ops.late import F
+from ..ops.reduce import Sum
 from ..provenance import current, name_of
 from .engine import Mapping
 
@@ -22,7 +27,7 @@ FEWEST = 4
 
 @building()
 def order_sums(outputs: Sequence[Tensor]) -> tuple[list[Tensor], Mapping]:
-    """`outputs` with long sums begun at the terms that are soonest there, and the successor of every node."""
+    """`outputs` with sums in the form and order of the least work, and the successor of every node."""
     order = toposort(outputs)
     users: dict[Tensor, list[Tensor]] = {}
     depth: dict[Tensor, int] = {}
@@ -42,6 +47,10 @@ def order_sums(outputs: Sequence[Tensor]) -> tuple[list[Tensor], Mapping]:
     try:
         for node in order:
             current.where = node.where
+            if _sums_columns(node):
+                x = done[node.inputs[0]]
+                done[node] = contraction([(0,), (0, 1)], (1,), [F.ones(x.shape[:1], x.dtype), x])
+                continue
             opposite = None
             if node.op is F.subtract and _is_sparse(node.inputs[0]):
                 opposite = _opposite(done[node.inputs[1]])
@@ -60,6 +69,14 @@ def order_sums(outputs: Sequence[Tensor]) -> tuple[list[Tensor], Mapping]:
     finally:
         current.where = keep
     return [done[o] for o in outputs], done
+
+
+def _sums_columns(node: Tensor) -> bool:
+    """Whether the node is the sum over the rows of a matrix of float32 or float64."""
+    op = node.op
+    if not isinstance(op, Sum) or op.axis != (0,) or op.keepdims or node.dtype.char not in "fd":
+        return False
+    return node.inputs[0].ndim == 2 and node.inputs[0].dtype == node.dtype
 
 
 def _is_sparse(x: Tensor) -> bool:

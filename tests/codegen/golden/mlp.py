@@ -10,70 +10,71 @@ def train_step(X, y):
     """X (batch, 784) float32, y (batch,) int64 -> float32; updates W1, b1, W2, b2."""
     batch = X.shape[0]
     with workspace(batch) as (
-        hidden, t5, t6, logits, t7, t8, t9, t10, grad_logits, grad_W2, grad_b2, grad_hidden, grad_b1, t12,
+        hidden, t6, t7, logits, t8, t9, t10, t11, grad_logits, grad_W2, grad_b2, grad_hidden, grad_b1, t13,
     ):
         t1 = y[:, None]
-        t4 = np.arange(batch)
-        t2 = t4[:, None]
+        t2 = np.ones(batch, dtype=np.float32)
+        t5 = np.arange(batch)
+        t3 = t5[:, None]
         np.dot(X, W1, out=hidden)
         hidden += b1
-        np.greater(hidden, 0, out=t5)
+        np.greater(hidden, 0, out=t6)
         hidden.clip(0, np.inf, out=hidden)
-        np.dot(hidden, W2, out=t6)
+        np.dot(hidden, W2, out=t7)
         blockwise(
-            train_step_block1, batch, 13107, (t6, t10, grad_logits), (logits, t7, t8, t9), (np.divide(1,
+            train_step_block1, batch, 13107, (t7, t11, grad_logits), (logits, t8, t9, t10), (np.divide(1,
             batch, dtype=np.float32),),
         )
-        t11 = t10[t2, t1]
-        t3 = np.add.reduce(t11, axis=None)
-        loss = -(t3 / batch)
-        grad_logits[t2, t1] += np.divide(-1, batch, dtype=np.float32)
+        t12 = t11[t3, t1]
+        t4 = np.add.reduce(t12, axis=None)
+        loss = -(t4 / batch)
+        grad_logits[t3, t1] += np.divide(-1, batch, dtype=np.float32)
         np.dot(hidden.T, grad_logits, out=grad_W2)
         grad_W2 *= 0.1
-        np.add.reduce(grad_logits, axis=0, out=grad_b2)
+        np.dot(grad_logits.T, t2, out=grad_b2)
         grad_b2 *= 0.1
         np.dot(grad_logits, W2.T, out=grad_hidden)
-        np.multiply(grad_hidden.view(np.uint32), t5, out=grad_hidden.view(np.uint32))
-        np.add.reduce(grad_hidden, axis=0, out=grad_b1)
+        np.multiply(grad_hidden.view(np.uint32), t6, out=grad_hidden.view(np.uint32))
+        np.dot(grad_hidden.T, t2, out=grad_b1)
         grad_hidden *= 0.1
         grad_b1 *= 0.1
-        np.dot(X.T, grad_hidden, out=t12)
+        np.dot(X.T, grad_hidden, out=t13)
         np.subtract(W2, grad_W2, out=W2)
         np.subtract(b2, grad_b2, out=b2)
         np.subtract(b1, grad_b1, out=b1)
-        np.subtract(W1, t12, out=W1)
+        np.subtract(W1, t13, out=W1)
         return loss
 
 
-def train_step_block1(t6, t10, grad_logits, logits, t7, t8, t9, x1):
-    np.add(t6, b2, out=logits)
-    np.maximum.reduceat(logits.ravel(), np.arange(0, logits.size, 10), out=t7.ravel())
-    logits -= t7
-    np.exp(logits, out=t8)
-    np.einsum("ij->i", t8, out=t7[..., 0])
-    np.log(t7, out=t9)
-    np.subtract(logits, t9, out=t10)
-    np.divide(x1, t7, out=t7)
-    np.multiply(t7, t8, out=grad_logits)
+def train_step_block1(t7, t11, grad_logits, logits, t8, t9, t10, x1):
+    np.add(t7, b2, out=logits)
+    np.maximum.reduceat(logits.ravel(), np.arange(0, logits.size, 10), out=t8.ravel())
+    logits -= t8
+    np.exp(logits, out=t9)
+    np.einsum("ij->i", t9, out=t8[..., 0])
+    np.log(t8, out=t10)
+    np.subtract(logits, t10, out=t11)
+    np.divide(x1, t8, out=t8)
+    np.multiply(t8, t9, out=grad_logits)
 
 
 def train_step_buffers(batch):
     """The shape, dtype, first and last step of each buffer."""
     return [
-        ((batch, 128), np.float32, 19, 30),  # hidden
-        ((batch, 128), bool, 21, 35),  # t5
-        ((batch, 10), np.float32, 23, 24),  # t6
-        ((*blocks(batch, 13107), 10), np.float32, 24, 24),  # logits
-        ((*blocks(batch, 13107), 1), np.float32, 24, 24),  # t7
-        ((*blocks(batch, 13107), 10), np.float32, 24, 24),  # t8
-        ((*blocks(batch, 13107), 1), np.float32, 24, 24),  # t9
-        ((batch, 10), np.float32, 24, 25),  # t10
-        ((batch, 10), np.float32, 24, 34),  # grad_logits
-        ((128, 10), np.float32, 30, 40),  # grad_W2
-        ((10,), np.float32, 32, 41),  # grad_b2
-        ((batch, 128), np.float32, 34, 39),  # grad_hidden
-        ((128,), np.float32, 36, 42),  # grad_b1
-        ((784, 128), np.float32, 39, 43),  # t12
+        ((batch, 128), np.float32, 20, 31),  # hidden
+        ((batch, 128), bool, 22, 36),  # t6
+        ((batch, 10), np.float32, 24, 25),  # t7
+        ((*blocks(batch, 13107), 10), np.float32, 25, 25),  # logits
+        ((*blocks(batch, 13107), 1), np.float32, 25, 25),  # t8
+        ((*blocks(batch, 13107), 10), np.float32, 25, 25),  # t9
+        ((*blocks(batch, 13107), 1), np.float32, 25, 25),  # t10
+        ((batch, 10), np.float32, 25, 26),  # t11
+        ((batch, 10), np.float32, 25, 35),  # grad_logits
+        ((128, 10), np.float32, 31, 41),  # grad_W2
+        ((10,), np.float32, 33, 42),  # grad_b2
+        ((batch, 128), np.float32, 35, 40),  # grad_hidden
+        ((128,), np.float32, 37, 43),  # grad_b1
+        ((784, 128), np.float32, 40, 44),  # t13
     ]
 
 
