@@ -157,8 +157,10 @@ class _Eager:
         return found
 
     def _is_ready(self, x: Tensor) -> bool:
-        """Whether everything that the step reads is there, or made of nothing; numbers stay where they are."""
-        return bool(_bytes(x)) and all(r in self.placed or not r.inputs for r in self.reads[x])
+        """Whether everything that the step reads is there, or can be at once; numbers stay where they are."""
+        if not _bytes(x):
+            return False
+        return all(r in self.placed or all(isinstance(i.op, Constant) for i in r.inputs) for r in self.reads[x])
 
 
 def _greedy(plan: Schedule, results: Sequence[Tensor], steps: Sequence[Tensor]) -> list[Tensor]:

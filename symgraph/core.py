@@ -102,6 +102,9 @@ class Op:
         """The shape and dtype of the result, or a `ShapeError` or `DTypeError` that says which rule is broken."""
         raise TypeError(f"{type(self).__name__} has no type rule")
 
+    def __repr__(self) -> str:
+        return self.name
+
     @cached_property
     def digest(self) -> int:
         """A number that depends on what the op is, never on the process or on what was built before."""

@@ -117,7 +117,10 @@ def _matrices(
     out: Code, a: Term, b: Term, rows: Labels, columns: Labels, contracted: Labels, output: Labels, sizes: Sizes
 ) -> str:
     """`np.dot` of two matrices, of a matrix and a vector, or of two vectors as a column and a row."""
-    if output != rows + columns or (not rows and b.labels[-len(contracted) :] == contracted):  # x @ w, not w @ x.T
+    turned = (not rows and b.labels[-len(contracted) :] == contracted) or (
+        not columns and a.labels[: len(contracted)] == contracted
+    )
+    if output != rows + columns or turned:  # x @ w, not w @ x.T, and w @ x, not x.T @ w
         a, b, rows, columns = b, a, columns, rows
     contracted = _common_order(a, b, contracted)
     vector = bool(contracted) and (not rows or not columns)

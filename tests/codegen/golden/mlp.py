@@ -31,11 +31,11 @@ def train_step(X, y):
         grad_logits[t3, t1] += np.divide(-1, batch, dtype=np.float32)
         np.dot(hidden.T, grad_logits, out=grad_W2)
         grad_W2 *= 0.1
-        np.dot(grad_logits.T, t2, out=grad_b2)
+        np.dot(t2, grad_logits, out=grad_b2)
         grad_b2 *= 0.1
         np.dot(grad_logits, W2.T, out=grad_hidden)
         np.multiply(grad_hidden.view(np.uint32), t6, out=grad_hidden.view(np.uint32))
-        np.dot(grad_hidden.T, t2, out=grad_b1)
+        np.dot(t2, grad_hidden, out=grad_b1)
         grad_hidden *= 0.1
         grad_b1 *= 0.1
         np.dot(X.T, grad_hidden, out=t13)
