@@ -90,7 +90,7 @@ def test_every_dtype(char, subscripts):
         ("ji,jk->ik", "np.dot(x0.T, x1, out=out)"),
         ("ij,kj->ik", "np.dot(x0, x1.T, out=out)"),
         ("ij,j->i", "np.dot(x0, x1, out=out)"),
-        ("ji,j->i", "np.dot(x0.T, x1, out=out)"),
+        ("ji,j->i", "np.dot(x1, x0, out=out)"),
         ("i,j->ij", "np.dot(x0[:, None], x1[None], out=out)"),
         ("ij,i->ij", "np.multiply(x0, x1[:, None], out=out)"),
         ("bij,bjk->bik", "np.matmul(x0, x1, out=out)"),
