@@ -7,12 +7,11 @@ the call, so that no two in use at one step overlap.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from symgraph.core import Tensor
-from symgraph.dims import Env, Shape, evaluate, variables
+from symgraph.dims import Shape, evaluate, variables
 from symgraph.dtypes import DType
 
 NOMINAL = 64
@@ -53,25 +52,3 @@ def nominal_bytes(x: Tensor) -> int:
     """The bytes of a value where every symbolic dimension is `NOMINAL`."""
     avals = x.aval if isinstance(x.aval, tuple) else (x.aval,)
     return sum(_nominal(a.shape) * a.dtype.itemsize for a in avals)
-
-
-def bytes_of(storage: Storage, env: Env) -> int:
-    """The bytes of a storage for given sizes."""
-    count = storage.dtype.itemsize
-    for size in storage.shape:
-        count *= evaluate(size, env)
-    return count
-
-
-def least(storages: Sequence[Storage], env: Env) -> int:
-    """The most bytes in use at one step: no placement can need less."""
-    changes: dict[int, int] = {}
-    for s in storages:
-        size = bytes_of(s, env)
-        changes[s.first] = changes.get(s.first, 0) + size
-        changes[s.last + 1] = changes.get(s.last + 1, 0) - size
-    most = now = 0
-    for _, change in sorted(changes.items()):
-        now += change
-        most = max(most, now)
-    return most

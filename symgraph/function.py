@@ -34,22 +34,13 @@ from .checking import (
 from .core import Symbol, Tensor, building, describe, toposort
 from .dims import Dim
 from .errors import CompileError
-from .hazards import is_harmless
 from .naming import positions, restorer, source_names
-from .ops.base import Primitive, as_tensor
-from .ops.elementwise import MaskedMultiply, Where
-from .ops.shape import Transpose
+from .ops.base import as_tensor
 from .parameter import Parameter, Turn, parameter
+from .pipeline import rewritten
 from .pytree import flatten, paths
-from .rewrite import SIMPLIFY, STABILIZE, RuleSet, rewrite
-from .rewrite import Mapping as NodeMap
-from .rewrite.contractions import plan_contractions
 from .rewrite.engine import compose
-from .rewrite.expand import EXPAND
-from .rewrite.layout import ARRANGE
-from .rewrite.lower import LOWER
 from .rewrite.remat import within
-from .rewrite.sums import order_sums
 
 
 class Function:
@@ -280,7 +271,7 @@ def function(
     given = [*nodes, *[new for _, new in changes]]
     check_leaves(leaves, keys, given, outputs_known=bool(results) or bool(changes))
     checks = dimension_checks(leaves, given)
-    lowered, mapping, quiet = _rewritten(given, optimize, style)
+    lowered, mapping, quiet = rewritten(given, optimize, style)
     if memory is not None:
         lowered, step = within(lowered, memory, sizes, order_in_memory if style == "fast" and optimize else toposort)
         mapping = compose(mapping, step)
@@ -340,60 +331,6 @@ def evaluate(outputs: Any, values: Mapping[Tensor, Any] | None = None) -> Any:
     used = [x for x in given if x in reached or gives_dimension(x, reached)]
     inputs = {f"x{i}": x for i, x in enumerate(used)} if len({x.op.label for x in used}) < len(used) else used  # type: ignore[attr-defined]
     return function(inputs, outputs)(*[given[x] for x in used])
-
-
-# Rewriting -----------------------------------------------------------------------------------------------------------
-
-
-def _rewritten(
-    given: list[Tensor], optimize: bool, style: str = "fast"
-) -> tuple[list[Tensor], NodeMap, frozenset[str]]:
-    """The graph ready for emission, the successor of every node as written, and the warnings that are harmless."""
-    passes: list[RuleSet] = [STABILIZE + SIMPLIFY, LOWER, SIMPLIFY] if optimize else [STABILIZE, LOWER]
-    if optimize and style == "fast":
-        passes.insert(2, EXPAND)
-    quiet: set[str] = set()
-    whole: list[Tensor] = []
-    nodes, mapping = list(given), {node: node for node in toposort(given)}
-    for rules in passes:
-        if rules is LOWER:
-            quiet = _harmless_warnings(nodes)
-            whole = nodes
-        elif rules is SIMPLIFY and all(a is b for a, b in zip(whole, nodes, strict=True)):
-            continue  # nothing was lowered
-        nodes, step = rewrite(nodes, rules)
-        mapping = compose(mapping, step)
-    if optimize:
-        if any(isinstance(node.op, Transpose) and node.ndim > 2 for node in toposort(nodes)):
-            nodes, step = rewrite(nodes, ARRANGE)
-            mapping = compose(mapping, step)
-        nodes, step = plan_contractions(nodes)
-        mapping = compose(mapping, step)
-        if style == "fast":
-            nodes, step = order_sums(nodes)
-            mapping = compose(mapping, step)
-    return nodes, mapping, frozenset(quiet)
-
-
-def _harmless_warnings(outputs: list[Tensor]) -> set[str]:
-    """The warnings raised only where a result is not used: under an untaken branch, or by a formula that expects them."""
-    quiet: set[str] = set()
-    chosen: set[Tensor] = set()
-    for node in reversed(toposort(outputs)):
-        op = node.op
-        if isinstance(op, Primitive) and op.quiet:
-            quiet.add(op.quiet)
-        for field in op.bodies:
-            quiet |= _harmless_warnings(list(getattr(op, field).outputs))
-        if isinstance(op, Where | MaskedMultiply):
-            chosen.update(node.inputs[1:])
-        if node in chosen:
-            chosen.update(node.inputs)
-            if isinstance(op, Primitive) and op.hazard and not is_harmless(node):
-                quiet |= {"divide", "invalid"}
-            if getattr(op, "name", "") in ("exp", "power", "expm1", "exp2", "sinh", "cosh", "square"):
-                quiet |= {"over", "invalid"}
-    return quiet
 
 
 __all__ = ["Function", "Parameter", "evaluate", "function", "parameter"]

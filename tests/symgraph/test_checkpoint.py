@@ -7,8 +7,8 @@ import symgraph as sg
 from symgraph import dims
 from symgraph.core import make, toposort
 from symgraph.errors import CompileError
-from symgraph.function import _rewritten
 from symgraph.ops.checkpoint import Barrier, Checkpoint, checkpoint
+from symgraph.pipeline import rewritten
 from symgraph.rewrite.remat import peak, within
 
 DEPTH = 16
@@ -46,7 +46,7 @@ def _ops(outputs, name):
 
 
 def _final(outputs, optimize=True):
-    return _rewritten(list(outputs), optimize)[0]
+    return rewritten(list(outputs), optimize)[0]
 
 
 FORMS = [(4, "value"), (4, "function"), (1, "value"), (16, "function"), (5, "function")]

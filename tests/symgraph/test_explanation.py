@@ -7,7 +7,7 @@ import pytest
 import symgraph as sg
 from symgraph.core import toposort
 from symgraph.explanation import explain, title
-from symgraph.function import _rewritten
+from symgraph.pipeline import rewritten
 from symgraph.rewrite import SIMPLIFY, STABILIZE
 
 x, y = sg.symbol("x", ("n",)), sg.symbol("y", ("n",))
@@ -31,7 +31,7 @@ def test_contractions_are_told_too():
 def test_the_nodes_counted_are_those_of_the_function():
     loss = sg.mean(sg.softplus(A @ B @ v))
     outputs = [loss, *sg.grad(loss, [A, B])]
-    count = len(toposort(_rewritten(outputs, True)[0]))
+    count = len(toposort(rewritten(outputs, True)[0]))
     assert explain(outputs).splitlines()[0].endswith(f" -> {count}")
     assert explain(outputs, rewrites=False) == explain(sg.function([A, B, v], outputs), rewrites=False)
 

@@ -1,0 +1,66 @@
+"""From the graph as it was written to the graph that is emitted: which passes run, in which order."""
+
+from __future__ import annotations
+
+from .core import Tensor, toposort
+from .hazards import is_harmless
+from .ops.base import Primitive
+from .ops.elementwise import MaskedMultiply, Where
+from .ops.shape import Transpose
+from .rewrite import SIMPLIFY, STABILIZE, RuleSet, rewrite
+from .rewrite import Mapping as NodeMap
+from .rewrite.contractions import plan_contractions
+from .rewrite.engine import compose
+from .rewrite.expand import EXPAND
+from .rewrite.layout import ARRANGE
+from .rewrite.lower import LOWER
+from .rewrite.sums import order_sums
+
+
+def rewritten(given: list[Tensor], optimize: bool, style: str = "fast") -> tuple[list[Tensor], NodeMap, frozenset[str]]:
+    """The graph ready for emission, the successor of every node as written, and the warnings that are harmless."""
+    passes: list[RuleSet] = [STABILIZE + SIMPLIFY, LOWER, SIMPLIFY] if optimize else [STABILIZE, LOWER]
+    if optimize and style == "fast":
+        passes.insert(2, EXPAND)
+    quiet: set[str] = set()
+    whole: list[Tensor] = []
+    nodes, mapping = list(given), {node: node for node in toposort(given)}
+    for rules in passes:
+        if rules is LOWER:
+            quiet = _harmless_warnings(nodes)
+            whole = nodes
+        elif rules is SIMPLIFY and all(a is b for a, b in zip(whole, nodes, strict=True)):
+            continue  # nothing was lowered
+        nodes, step = rewrite(nodes, rules)
+        mapping = compose(mapping, step)
+    if optimize:
+        if any(isinstance(node.op, Transpose) and node.ndim > 2 for node in toposort(nodes)):
+            nodes, step = rewrite(nodes, ARRANGE)
+            mapping = compose(mapping, step)
+        nodes, step = plan_contractions(nodes)
+        mapping = compose(mapping, step)
+        if style == "fast":
+            nodes, step = order_sums(nodes)
+            mapping = compose(mapping, step)
+    return nodes, mapping, frozenset(quiet)
+
+
+def _harmless_warnings(outputs: list[Tensor]) -> set[str]:
+    """The warnings raised only where a result is not used: under an untaken branch, or by a formula that expects them."""
+    quiet: set[str] = set()
+    chosen: set[Tensor] = set()
+    for node in reversed(toposort(outputs)):
+        op = node.op
+        if isinstance(op, Primitive) and op.quiet:
+            quiet.add(op.quiet)
+        for field in op.bodies:
+            quiet |= _harmless_warnings(list(getattr(op, field).outputs))
+        if isinstance(op, Where | MaskedMultiply):
+            chosen.update(node.inputs[1:])
+        if node in chosen:
+            chosen.update(node.inputs)
+            if isinstance(op, Primitive) and op.hazard and not is_harmless(node):
+                quiet |= {"divide", "invalid"}
+            if getattr(op, "name", "") in ("exp", "power", "expm1", "exp2", "sinh", "cosh", "square"):
+                quiet |= {"over", "invalid"}
+    return quiet
