@@ -48,9 +48,23 @@ def wrapped(statement: str) -> list[str]:
     while depth:
         start -= 1
         depth += {")": 1, "(": -1}.get(statement[start], 0)
-    items = f"{statement[start + 1 : end].rstrip(',')},"
-    wrap = textwrap.TextWrapper(LONGEST - 8, break_long_words=False, break_on_hyphens=False)
-    return [statement[: start + 1], *[f"    {line}" for line in wrap.wrap(items)], statement[end:]]
+    lines = [""]
+    for item in _items(statement[start + 1 : end]):
+        if lines[-1] and len(lines[-1]) + len(item) > LONGEST - 10:
+            lines.append("")
+        lines[-1] += f" {item}," if lines[-1] else f"{item},"
+    return [statement[: start + 1], *[f"    {line}" for line in lines], statement[end:]]
+
+
+def _items(text: str) -> list[str]:
+    """The parts between the commas that stand in no brackets."""
+    found, depth, start = [], 0, 0
+    for i, c in enumerate(f"{text},"):
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(c, 0)
+        if c == "," and not depth:
+            found.append(text[start:i].strip())
+            start = i + 1
+    return [item for item in found if item]
 
 
 def rows_of(value: np.ndarray[Any, Any]) -> str:

@@ -242,10 +242,8 @@ def _row_products(out: Code, a: Term, b: Term, contracted: Labels, output: Label
 
 
 def joins_rows(operands: Sequence[Labels], output: Labels) -> bool:
-    """Whether it is a sum, over all elements or over the rows, of products of two arrays that are read row by row."""
-    if len(operands) != 2 or not all(len(set(ls)) == len(ls) > 0 and ls[0] == 0 for ls in operands):
-        return False
-    return not output or output == max(operands, key=len)[1:]
+    """Whether it is a sum over all elements of two arrays that are read row by row."""
+    return not output and len(operands) == 2 and all(len(set(ls)) == len(ls) > 0 and ls[0] == 0 for ls in operands)
 
 
 def row_operands(operands: Sequence[Labels], output: Labels) -> tuple[bool, ...] | None:

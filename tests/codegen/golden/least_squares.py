@@ -10,44 +10,37 @@ def newton_step(A, b, x):
     """A (m, n) float64, b (m,) float64, x (n,) float64 -> float64, (n,) float64."""
     m = A.shape[0]
     n = A.shape[1]
-    with workspace(m, n) as (t7, residual, t8, t9, grad_x, t10):
-        np.dot(A, x, out=t7)
-        t3, t4 = blockwise(
-            newton_step_block1, m, max(1, 65536 // max(1, n)), (t7, b, A), (residual,), (), (np.add, np.add),
-        )
-        np.multiply(0.05, x, out=t8)
-        t5 = t8 @ x
-        blockwise(newton_step_block2, n, 65536, (t4, t8, grad_x), (t9,))
-        loss = 0.5 * t3 + t5
-        np.dot(A.T, A, out=t10)
-        t10.ravel()[::n + 1] += 0.1
-        t6 = np.linalg.solve(t10, grad_x)
-        x_2 = x - t6
+    with workspace(m, n) as (residual, t4, t5, t6, grad_x, t7):
+        np.dot(A, x, out=residual)
+        residual -= b
+        t1 = residual @ residual
+        np.dot(residual, A, out=t4)
+        np.multiply(0.05, x, out=t5)
+        t2 = t5 @ x
+        blockwise(newton_step_block1, n, 65536, (t4, t5, grad_x), (t6,))
+        loss = 0.5 * t1 + t2
+        np.dot(A.T, A, out=t7)
+        t7.ravel()[::n + 1] += 0.1
+        t3 = np.linalg.solve(t7, grad_x)
+        x_2 = x - t3
         return {"loss": loss, "x": x_2}
 
 
-def newton_step_block1(t7, b, A, residual):
-    np.subtract(t7, b, out=residual)
-    t1 = residual @ residual
-    t2 = residual @ A
-    return t1, t2
-
-
-def newton_step_block2(t4, t8, grad_x, t9):
-    np.multiply(0.5, t4, out=t9)
-    t9 += t8
-    np.multiply(2, t9, out=grad_x)
+def newton_step_block1(t4, t5, grad_x, t6):
+    np.multiply(0.5, t4, out=t6)
+    t6 += t5
+    np.multiply(2, t6, out=grad_x)
 
 
 def newton_step_buffers(m, n):
     """The shape, dtype, first and last step of each buffer."""
     return [
-        ((m,), np.float64, 7, 8),  # t7
-        ((*blocks(m, max(1, 65536 // max(1, n))),), np.float64, 8, 8),  # residual
-        ((n,), np.float64, 10, 12),  # t8
-        ((*blocks(n, 65536),), np.float64, 12, 12),  # t9
-        ((n,), np.float64, 12, 18),  # grad_x
-        ((n, n), np.float64, 16, 18),  # t10
+        ((m,), np.float64, 7, 10),  # residual
+        ((n,), np.float64, 10, 14),  # t4
+        ((n,), np.float64, 12, 14),  # t5
+        ((*blocks(n, 65536),), np.float64, 14, 14),  # t6
+        ((n,), np.float64, 14, 20),  # grad_x
+        ((n, n), np.float64, 18, 20),  # t7
     ]
 
 

@@ -12,54 +12,56 @@ def train(x, y):
     Updates w, b.
     """
     samples = x.shape[0]
-    with np.errstate(over="ignore"), workspace(samples) as (t8, t9, p_1, xent, t11, t12):
-        np.dot(x, w, out=t8)
-        t10 = np.empty((samples,), bool)
-        t4, t5, t6 = blockwise(
-            train_block1, samples, 83, (t8, y, x, t10), (t9, p_1, xent, t11), (np.divide(0.1,
-            samples),), (np.add, np.add, np.add),
+    with np.errstate(over="ignore"), workspace(samples) as (t6, t7, p_1, t9, t10, t11, t12):
+        np.dot(x, w, out=t6)
+        t8 = np.empty((samples,), bool)
+        t3, t4 = blockwise(
+            train_block1, samples, 65536, (t6, y, t8, t9), (t7, p_1, t10),
+            (np.divide(0.1, samples),), (np.add, np.add),
         )
-        grad_b = t4 / samples
-        cost = t5 / samples + 0.01 * (w @ w)
+        grad_b = t3 / samples
+        cost = t4 / samples + 0.01 * (w @ w)
+        np.dot(t9, x, out=t11)
         np.multiply(0.998, w, out=t12)
-        t7 = b - 0.1 * grad_b
-        np.subtract(t12, t6, out=w)
-        b[...] = t7
-        return [t10, cost]
+        t5 = b - 0.1 * grad_b
+        np.subtract(t12, t11, out=w)
+        b[...] = t5
+        return [t8, cost]
 
 
-def train_block1(t8, y, x, t10, t9, p_1, xent, t11, x1):
-    np.add(t8, b, out=t9)
-    np.negative(t9, out=p_1)
+def train_block1(t6, y, t8, t9, t7, p_1, t10, x1):
+    np.add(t6, b, out=t7)
+    np.negative(t7, out=p_1)
     np.exp(p_1, out=p_1)
     p_1 += 1
     np.divide(1, p_1, out=p_1)
-    np.greater(p_1, 0.5, out=t10)
+    np.greater(p_1, 0.5, out=t8)
     p_1 -= y
     t1 = np.add.reduce(p_1)
-    t9.clip(0, np.inf, out=xent)
-    np.multiply(t9, y, out=t11)
-    xent -= t11
-    np.abs(t9, out=t9)
-    np.negative(t9, out=t9)
-    np.exp(t9, out=t9)
-    np.log1p(t9, out=t9)
-    xent += t9
+    np.multiply(p_1, x1, out=t9)
+    t7.clip(0, np.inf, out=p_1)
+    np.multiply(t7, y, out=t10)
+    p_1 -= t10
+    np.abs(t7, out=t7)
+    np.negative(t7, out=t7)
+    np.exp(t7, out=t7)
+    np.log1p(t7, out=t7)
+    p_1 += t7
+    xent = p_1
     t2 = np.add.reduce(xent)
-    p_1 *= x1
-    t3 = p_1 @ x
-    return t1, t2, t3
+    return t1, t2
 
 
 def train_buffers(samples):
     """The shape, dtype, first and last step of each buffer."""
     return [
-        ((samples,), np.float64, 14, 15),  # t8
-        ((*blocks(samples, 83),), np.float64, 15, 15),  # t9
-        ((*blocks(samples, 83),), np.float64, 15, 15),  # p_1
-        ((*blocks(samples, 83),), np.float64, 15, 15),  # xent
-        ((*blocks(samples, 83),), np.float64, 15, 15),  # t11
-        ((784,), np.float64, 21, 22),  # t12
+        ((samples,), np.float64, 14, 15),  # t6
+        ((*blocks(samples, 65536),), np.float64, 15, 15),  # t7
+        ((*blocks(samples, 65536),), np.float64, 15, 15),  # p_1
+        ((samples,), np.float64, 15, 21),  # t9
+        ((*blocks(samples, 65536),), np.float64, 15, 15),  # t10
+        ((784,), np.float64, 21, 23),  # t11
+        ((784,), np.float64, 22, 23),  # t12
     ]
 
 

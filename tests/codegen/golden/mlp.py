@@ -22,8 +22,8 @@ def train_step(X, y):
         hidden.clip(0, np.inf, out=hidden)
         np.dot(hidden, W2, out=t7)
         blockwise(
-            train_step_block1, batch, 13107, (t7, t11, grad_logits), (logits, t8, t9, t10), (np.divide(1,
-            batch, dtype=np.float32),),
+            train_step_block1, batch, 13107, (t7, t11, grad_logits), (logits, t8, t9, t10),
+            (np.divide(1, batch, dtype=np.float32),),
         )
         t12 = t11[t3, t1]
         t4 = np.add.reduce(t12, axis=None)
