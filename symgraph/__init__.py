@@ -39,7 +39,7 @@ from .ops.windows import *
 from .ops.pool import *
 from .ops.conv import *
 from .ops.convolve import *
-from .autodiff import grad, hessian, hvp, jacobian, jvp, substitute, value_and_grad, vjp
+from .autodiff import grad, hvp, jvp, substitute, value_and_grad, vjp
 from .core import Tensor, constant, matrix, scalar, symbol, symbols, vector
 from .dims import Dim
 from .errors import CompileError, DTypeError, GradientError, ShapeError, SymgraphError
@@ -48,6 +48,7 @@ from .hazards import Hazard, hazards
 from .interpreter import interpret
 from .operators import named
 from .rewrite import simplify, stabilize
+from .structured import Structured, hessian, jacobian
 from . import linalg, optim, random, special
 
 if TYPE_CHECKING:

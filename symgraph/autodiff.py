@@ -15,7 +15,19 @@ from typing import Any
 
 import numpy as np
 
-from .core import Item, Tensor, building, describe, located_error, substitute_all, toposort
+from .batching import batched
+from .core import (
+    Item,
+    ShapedArray,
+    Symbol,
+    Tensor,
+    building,
+    describe,
+    located_error,
+    make_fresh,
+    substitute_all,
+    toposort,
+)
 from .dims import require_equal, same_shape
 from .dtypes import is_complex, is_inexact
 from .errors import DTypeError, GradientError, ShapeError
@@ -51,7 +63,7 @@ def grad(y: Tensor, wrt: Any, unused: str = "raise") -> Any:
 
 def value_and_grad(y: Tensor, wrt: Any, unused: str = "raise") -> tuple[Tensor, Any]:
     """`y` and its gradient."""
-    y = _scalar(y)
+    y = scalar_output(y)
     return y, vjp(y, wrt, F.ones_like(y), unused)
 
 
@@ -64,7 +76,7 @@ def vjp(y: Any, wrt: Any, cotangent: Any, unused: str = "raise") -> Any:
         raise GradientError(f"unused={unused!r}: choose 'raise' or 'zero'")
     outputs, _ = flatten(y)
     variables, restore = flatten(wrt)
-    _check_variables(variables, wrt)
+    check_variables(variables, wrt)
     cts = _aligned(outputs, cotangent, "cotangent")
     found = _backward([as_tensor(o) for o in outputs], cts, variables, unused)
     return restore(found)
@@ -78,7 +90,7 @@ def jvp(y: Any, wrt: Any, tangent: Any) -> Any:
     """
     outputs, restore = flatten(y)
     variables, _ = flatten(wrt)
-    _check_variables(variables, wrt)
+    check_variables(variables, wrt)
     ts = _aligned(variables, tangent, "tangent")
     return restore(_forward([as_tensor(o) for o in outputs], variables, ts))
 
@@ -87,27 +99,6 @@ def hvp(y: Tensor, wrt: Any, v: Any) -> Any:
     """The Hessian of the scalar `y` times `v`, forward over reverse, with the nesting of `wrt`."""
     gradient = grad(y, wrt, unused="zero")
     return jvp(gradient, wrt, v)
-
-
-def jacobian(y: Any, wrt: Any) -> Any:
-    """The dense Jacobian dy[i]/dx[j], of shape `y.shape + x.shape`, nested as `y` outside and `wrt` inside."""
-    outputs, restore_y = flatten(y)
-    variables, restore_x = flatten(wrt)
-    _check_variables(variables, wrt)
-    blocks = []
-    for output in outputs:
-        out = as_tensor(output)
-        if not is_inexact(out.dtype):
-            raise GradientError(f"jacobian of {describe(out)}: {_why_constant(out)}")
-        rows = _jacobian_rows(out, variables)
-        blocks.append(restore_x(rows))
-    return restore_y(blocks)
-
-
-def hessian(y: Tensor, wrt: Any) -> Any:
-    """The dense Hessian of the scalar `y`, of shape `x.shape + x.shape`; nested blocks for nested variables."""
-    y = _scalar(y)
-    return jacobian(grad(y, wrt, unused="zero"), wrt)
 
 
 def substitute(outputs: Any, mapping: Mapping[Tensor, Any]) -> Any:
@@ -140,6 +131,26 @@ def substitute(outputs: Any, mapping: Mapping[Tensor, Any]) -> Any:
 
 @building()
 def _backward(outputs: list[Tensor], seeds: list[Tensor], variables: list[Tensor], unused: str) -> list[Tensor]:
+    """The gradients of the variables."""
+    cotangents, reached = _sweep(outputs, seeds, variables)
+    missing = [v for v in variables if v not in reached]
+    if missing and unused == "raise":
+        raise GradientError(
+            f"{_names(outputs)} does not depend on {_names(missing)}"
+            f"{_made(missing)}; remove it from the variables or pass unused='zero'"
+        )
+    return [cotangents[v][0] if v in cotangents else F.zeros_like(v) for v in variables]
+
+
+@building()
+def adjoints(y: Tensor, variables: list[Tensor]) -> dict[Tensor, tuple[Any, Mask]]:
+    """The cotangent and mask of every node between the variables and the scalar `y`, in its stable form."""
+    return _sweep([y], [F.ones_like(y)], variables)[0]
+
+
+def _sweep(
+    outputs: list[Tensor], seeds: list[Tensor], variables: list[Tensor]
+) -> tuple[dict[Tensor, tuple[Any, Mask]], set[Tensor]]:
     """One sweep in reverse topological order, reaching only what the variables need."""
     derivative = 1 + max([y.order for y in outputs])
     stable, written = _stabilized(outputs, variables, derivative)
@@ -176,13 +187,7 @@ def _backward(outputs: list[Tensor], seeds: list[Tensor], variables: list[Tensor
                     _accumulate(cotangents, x, *pulled)
     finally:
         current.where, current.order = keep
-    missing = [v for v in variables if v not in reached]
-    if missing and unused == "raise":
-        raise GradientError(
-            f"{_names(outputs)} does not depend on {_names(missing)}"
-            f"{_made(missing)}; remove it from the variables or pass unused='zero'"
-        )
-    return [cotangents[v][0] if v in cotangents else F.zeros_like(v) for v in variables]
+    return cotangents, reached
 
 
 def _stabilized(
@@ -234,12 +239,21 @@ def _accumulate_item(cotangents: dict[Tensor, tuple[Any, Mask]], x: Tensor, inde
 
 @building()
 def _forward(outputs: list[Tensor], variables: list[Tensor], seeds: list[Tensor]) -> list[Tensor]:
-    """One sweep in topological order; a variable that depends on others adds their effect to its seed."""
+    """The tangents of the outputs."""
     stable = stabilize_nodes(outputs, frozen=variables)
+    tangents = tangents_of(stable, variables, seeds)
+    return [tangents[y] if y in tangents else F.zeros_like(y) for y in stable]
+
+
+def tangents_of(outputs: list[Tensor], variables: list[Tensor], seeds: list[Tensor]) -> dict[Tensor, Any]:
+    """The tangent of every node between the variables and the outputs, which are in their stable form.
+
+    One sweep in topological order; a variable that depends on others adds their effect to its seed.
+    """
     tangents: dict[Tensor, Any] = dict(zip(variables, seeds, strict=True))
     keep = current.where
     try:
-        for node in toposort(stable):
+        for node in toposort(outputs):
             ts = [tangents.get(x) for x in node.inputs]
             if all(t is None for t in ts) or not (isinstance(node.aval, tuple) or is_inexact(node.dtype)):
                 continue
@@ -255,34 +269,34 @@ def _forward(outputs: list[Tensor], variables: list[Tensor], seeds: list[Tensor]
                 tangents[node] = tangents[node] + t if node in tangents else t
     finally:
         current.where = keep
-    return [tangents[y] if y in tangents else F.zeros_like(y) for y in stable]
+    return tangents
 
 
-# Jacobians -----------------------------------------------------------------------------------------------------------
+# Dense Jacobians -----------------------------------------------------------------------------------------------------
 
 
-def _jacobian_rows(y: Tensor, variables: list[Tensor]) -> list[Tensor]:
-    """One vector-Jacobian product for each element of `y`, run as a loop over the rows of an identity matrix."""
+def batched_jacobian(y: Tensor, variables: list[Tensor]) -> list[Tensor]:
+    """The vector-Jacobian products of all elements of `y` at once: a batch, over the rows of an identity matrix."""
     if y.ndim == 0:
-        found = _backward([y], [F.ones_like(y)], variables, "zero")
-        return found
-    size = y.size
-    rows = F.reshape(F.eye(size, dtype=y.dtype), (size, *y.shape))
-    stacked = F.map_rows(lambda row: tuple(_backward([y], [row], variables, "zero")), rows)
-    return [F.reshape(s, (*y.shape, *x.shape)) for s, x in zip(stacked, variables, strict=True)]
+        return _backward([y], [F.ones_like(y)], variables, "zero")
+    row = make_fresh(Symbol("cotangent", ShapedArray(y.shape, y.dtype)))
+    rows = F.reshape(F.eye(y.size, dtype=y.dtype), (y.size, *y.shape))
+    pulled = batched(_backward([y], [row], variables, "zero"), {row: (rows, 0)})
+    blocks = [F.broadcast_to(g, (y.size, *g.shape)) if at is None else F.moveaxis(g, at, 0) for g, at in pulled]
+    return [F.reshape(b, (*y.shape, *x.shape)) for b, x in zip(blocks, variables, strict=True)]
 
 
 # Checks --------------------------------------------------------------------------------------------------------------
 
 
-def _scalar(y: Any) -> Tensor:
+def scalar_output(y: Any) -> Tensor:
     y = as_tensor(y)
     if isinstance(y.aval, tuple):
         raise GradientError(f"grad of {describe(y)}, which has several outputs; take one of them")
     if y.shape != () or not is_inexact(y.dtype) or is_complex(y.dtype):
         what = f"{describe(y)}{_made([y])}"
         if not is_inexact(y.dtype):
-            raise GradientError(f"grad of {what}: {_why_constant(y)}")
+            raise GradientError(f"grad of {what}: {why_constant(y)}")
         if is_complex(y.dtype):
             raise GradientError(f"grad of {what}: the output must be real; take its real part or abs, or use vjp")
         raise GradientError(
@@ -291,7 +305,7 @@ def _scalar(y: Any) -> Tensor:
     return y
 
 
-def _check_variables(variables: list[Any], wrt: Any) -> None:
+def check_variables(variables: list[Any], wrt: Any) -> None:
     if not variables:
         raise GradientError("there is no variable to differentiate with respect to")
     for variable, path in zip(variables, paths(wrt), strict=True):
@@ -299,11 +313,11 @@ def _check_variables(variables: list[Any], wrt: Any) -> None:
             raise TypeError(f"wrt{path} must be a tensor of the graph, not {describe(variable)}")
         if isinstance(variable.aval, tuple) or not is_inexact(variable.dtype):
             raise GradientError(
-                f"derivative with respect to {describe(variable)}{_made([variable])}: {_why_constant(variable)}"
+                f"derivative with respect to {describe(variable)}{_made([variable])}: {why_constant(variable)}"
             )
 
 
-def _why_constant(x: Tensor) -> str:
+def why_constant(x: Tensor) -> str:
     kind = "bool" if x.dtype == np.bool_ else "int"
     return f"{kind} values are constants of differentiation; use .astype('float64') where a real variable is meant"
 

@@ -91,6 +91,9 @@ class Op:
     def __init_subclass__(cls) -> None:
         cls.family = cls
 
+    node_type: ClassVar[Any] = None
+    """The class of the nodes that this op makes, where that is not plain `Tensor`."""
+
     arranges: ClassVar[bool] = False
     """Whether `arrange` puts the operands of a new node in canonical order."""
 
@@ -393,7 +396,7 @@ def make(op: Op, *inputs: Tensor) -> Tensor:
     found = _existing(key, op, inputs)
     if found is not None:
         return found
-    node = Tensor(op, inputs, _inferred(op, inputs, flipped))
+    node: Tensor = (op.node_type or Tensor)(op, inputs, _inferred(op, inputs, flipped))
     if not op.interned:
         return node
     if flipped and node.leafy:

@@ -12,6 +12,7 @@ from .rewrite import Mapping as NodeMap
 from .rewrite.contractions import plan_contractions
 from .rewrite.engine import compose
 from .rewrite.expand import EXPAND
+from .rewrite.factorizations import share_factorizations
 from .rewrite.layout import ARRANGE
 from .rewrite.lower import LOWER
 from .rewrite.sums import order_sums
@@ -38,6 +39,8 @@ def rewritten(given: list[Tensor], optimize: bool, style: str = "fast") -> tuple
             nodes, step = rewrite(nodes, ARRANGE)
             mapping = compose(mapping, step)
         nodes, step = plan_contractions(nodes)
+        mapping = compose(mapping, step)
+        nodes, step = share_factorizations(nodes)
         mapping = compose(mapping, step)
         if style == "fast":
             nodes, step = order_sums(nodes)

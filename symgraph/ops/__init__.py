@@ -7,8 +7,8 @@ from typing import Any
 
 FAMILIES = (
     "elementwise", "special", "reduce", "statistics", "norm", "cumulative", "softmax", "shape", "joining", "diagonal",
-    "indexing", "creation", "contract", "linalg", "control", "checkpoint", "mapped", "random", "windows", "pool", "conv",
-    "convolve",
+    "indexing", "creation", "contract", "linalg", "factored", "control", "checkpoint", "custom", "mapped", "random",
+    "windows", "pool", "conv", "convolve",
 )  # fmt: skip
 
 

@@ -41,6 +41,7 @@ from ..dims import Dim, Shape, broadcast_shapes, prod, same
 from ..dtypes import DType, is_complex, is_inexact, resolve, scalar_type
 from ..errors import DTypeError, GradientError, ShapeError
 from . import code
+from .batches import Axis, Batched, aligned
 from .code import Code
 from .late import F
 
@@ -108,8 +109,12 @@ class Primitive(Op):
     hazard: str | None = None
     """Where a partial is infinite or undefined, in words about the operands: `x = 0`."""
 
-    def batch(self, axes: Sequence[int | None], *xs: Tensor) -> tuple[Tensor, int] | None:
-        """The op over operands with an extra axis (at `axes[i]`, or None), and where the result has it."""
+    def batch(self, axes: Sequence[Axis], *xs: Tensor) -> Batched:
+        """The op over operands with an extra axis (at `axes[i]`, or None), and where the result has it.
+
+        At least one operand has it. An op with several outputs gives its node, or the outputs each with an axis of its
+        own. None where there is no rule: the rows are then computed one by one.
+        """
         return None
 
     # What may later stages do with it?
@@ -400,6 +405,9 @@ class Elementwise(Primitive):
     def by_rows(self, y: ShapedArray, *xs: ShapedArray) -> tuple[bool, ...] | None:
         return aligned_rows(y, *xs)
 
+    def batch(self, axes: Sequence[Axis], *xs: Tensor) -> Batched:
+        return batch_broadcasting(self, axes, *xs)
+
     def lower(self, *xs: Tensor) -> Tensor | None:
         return self._lower(*xs) if self._lower else None
 
@@ -448,6 +456,12 @@ def aligned_rows(y: ShapedArray, *xs: ShapedArray) -> tuple[bool, ...] | None:
     if not isinstance(y, ShapedArray) or not y.shape:
         return None
     return tuple(len(x.shape) == len(y.shape) and same(x.shape[0], y.shape[0]) for x in xs)
+
+
+def batch_broadcasting(op: Op, axes: Sequence[Axis], *xs: Tensor) -> tuple[Tensor, int]:
+    """The batch rule of an op that works on each element and broadcasts its operands."""
+    operands, at = aligned(xs, axes)
+    return make(op, *operands), at
 
 
 def _registered(name: str) -> Elementwise:

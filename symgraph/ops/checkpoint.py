@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 from ..core import ShapedArray, Symbol, Tensor, make, recording
 from ..pytree import flatten
 from .base import Linear, as_tensor, strong
+from .batches import Axis, Batched
 from .code import Code
 from .control import captured
 
@@ -48,8 +49,8 @@ class PassThrough(Linear):
     def transpose(self, ct: Tensor, x: Tensor, *others: Tensor) -> Tensor:
         return ct
 
-    def batch(self, axes: Sequence[int | None], *xs: Tensor) -> tuple[Tensor, int] | None:
-        return None if axes[0] is None else (make(self, *xs), axes[0])
+    def batch(self, axes: Sequence[Axis], *xs: Tensor) -> Batched:
+        return make(self, *xs), axes[0]
 
 
 @dataclass(frozen=True)

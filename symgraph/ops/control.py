@@ -34,12 +34,13 @@ from ..core import (
     substitute_all,
     toposort,
 )
-from ..dims import Dim
+from ..dims import Dim, Size
 from ..dims import _of as dim_of
 from ..dtypes import is_inexact, promote
 from ..errors import DTypeError, ShapeError
 from ..pytree import flatten, paths, tree_map
 from .base import Mask, Primitive, Pulled, as_tensor, cast, cast_back, gives_scalar, promotion_type
+from .batches import Axis, Batched, aligned, batch_size
 from .code import TERNARY, Code
 from .late import F
 from .work import body_bytes, body_flops
@@ -143,11 +144,31 @@ class Cond(Primitive):
         by_output = dict(zip(live, found))
         return tuple(by_output.get(i) for i in range(len(avals))) if several else found[0]
 
+    def batch(self, axes: Sequence[Axis], pred: Tensor, *xs: Tensor) -> Batched:
+        """Where the predicate is the same for all rows, one branch runs on all of them; else both do, and each row
+        takes its own."""
+        at_pred, *at = axes
+        if at_pred is not None:
+            taken = [F.batched(b.outputs, dict(zip(b.inputs, zip(xs, at)))) for b in (self.true, self.false)]
+            chosen = [aligned((pred, a, b), (at_pred, at_a, at_b)) for (a, at_a), (b, at_b) in zip(*taken)]
+            return [F.where(*operands) for operands, _ in chosen], [place for _, place in chosen]
+        bounds = [make(Bound(i, x.shape, x.dtype)) for i, x in enumerate(xs)]
+        bodies = [F.batched(b.outputs, dict(zip(b.inputs, zip(bounds, at)))) for b in (self.true, self.false)]
+        rows, n = [a is not None or b is not None for (_, a), (_, b) in zip(*bodies)], batch_size(xs, at)
+        both = [[_stacked(y, a, n) if row else y for (y, a), row in zip(body, rows)] for body in bodies]
+        return branch(pred, both[0], both[1], xs), [0 if row else None for row in rows]
+
     def cost(self, y: Any, *xs: ShapedArray) -> Any:
         return dims.maximum(body_flops(self.true), body_flops(self.false))
 
     def traffic(self, y: Any, *xs: ShapedArray) -> Any:
         return dims.maximum(body_bytes(self.true), body_bytes(self.false))
+
+
+def _stacked(y: Tensor, axis: Axis, n: Size) -> Tensor:
+    """A result with the batch axis first."""
+    made: Tensor = F.broadcast_to(y, (n, *y.shape)) if axis is None else F.moveaxis(y, axis, 0)
+    return made
 
 
 def _may_be_operand(y: Tensor) -> bool:

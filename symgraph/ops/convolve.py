@@ -8,6 +8,7 @@ operand reversed, and that of a valid one is full in the longer operand and vali
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +20,11 @@ from ..dims import Size
 from ..errors import ShapeError
 from . import code
 from .base import Multilinear, as_tensor, promoted
+from .batches import Axis, Batched, front
 from .code import Code
+from .einsum import contraction
 from .late import F
+from .windows import Windows
 
 __all__ = ["convolve", "correlate"]
 
@@ -50,6 +54,23 @@ class Convolve(Multilinear):
         if i == 0:
             return make(Convolve("full"), ct, F.flip(v))
         return F.flip(_valid(a, F.flip(ct), v.shape[0]))
+
+    def batch(self, axes: Sequence[Axis], a: Tensor, v: Tensor) -> Batched:
+        """The windows of `a`, times `v` reversed; rows one by one where the length of no operand is fixed."""
+        (at_a, at_v), (n, m) = axes, (x.shape[-1 if at == 0 else 0] for x, at in zip((a, v), axes, strict=True))
+        if self.mode == "full" and not isinstance(m, int):
+            a, v, at_a, at_v, n, m = v, a, at_v, at_a, m, n
+        if not isinstance(m, int):
+            return None
+        a, v = (x if at is None else front(x, at) for x, at in ((a, at_a), (v, at_v)))
+        if self.mode == "full":
+            a = F.pad(a, [(0, 0)] * (a.ndim - 1) + [(m - 1, m - 1)])
+        places = Windows(a.ndim - 1, m)
+        labels: list[Sequence[Hashable]] = [["j", "k"], ["j"]]
+        operands = [ls if at is None else ["batch", *ls] for ls, at in zip(labels, (at_a, at_v), strict=True)]
+        y = contraction(operands, ["batch", "k"], [make(places, a), F.flip(v, -1)])
+        size = n + m - 1 if self.mode == "full" else n - m + 1
+        return y if dims.same(y.shape[1], size) else F.reshape(y, (y.shape[0], size)), 0
 
     def cost(self, y: Any, *xs: ShapedArray) -> Any:
         n, m = (y if self.mode == "valid" else xs[0]).shape, xs[1].shape

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import dims
 from ..core import ShapedArray, Tensor, format_shape, make
@@ -23,6 +23,7 @@ from ..dims import Shape, Size, require_equal
 from ..errors import DTypeError, ShapeError
 from . import code
 from .base import Multilinear
+from .batches import spread
 from .code import Code
 from .late import F
 from .slices import zeros_source
@@ -39,13 +40,22 @@ class Trilinear(Multilinear):
     stride: int = 1
     dilation: int = 1
 
+    own: ClassVar[tuple[tuple[int, int], ...]]
+    """For each operand the axis that it shares with the result alone, in both: a batch of this operand lengthens it."""
+
     def batch(self, axes: Sequence[int | None], *xs: Tensor) -> tuple[Tensor, int]:
-        size = next(x.shape[a] for x, a in zip(xs, axes) if a is not None)
-        moved = [
-            F.broadcast_to(x, (size, *x.shape)) if a is None else F.moveaxis(x, a, 0)
-            for x, a in zip(xs, axes, strict=True)
-        ]
-        return make(self, *moved), 0
+        batched = [i for i, a in enumerate(axes) if a is not None]
+        if len(batched) > 1:
+            return make(self, *spread(xs, axes)), 0
+        (i,) = batched
+        own, kept = self.own[i]
+        x = xs[i]
+        place = x.ndim - 1 + own
+        x = F.moveaxis(x, axes[i], place)
+        wide = F.reshape(x, (*x.shape[:place], x.shape[place] * x.shape[place + 1], *x.shape[place + 2 :]))
+        y = make(self, *xs[:i], wide, *xs[i + 1 :])
+        at = y.ndim + kept
+        return F.reshape(y, (*y.shape[:at], *x.shape[place : place + 2], *y.shape[at + 1 :])), at
 
     def _rows(self, j: int | str, t: Shape, places: int, count: Size) -> tuple[Any, ...]:
         """The index of the rows that stand at place `j` of the windows."""
@@ -71,6 +81,7 @@ class Correlate(Trilinear):
     """(t, w) -> u[q, o, p] = sum of w[i, r, o] t[q*stride + i*dilation, r, p]."""
 
     name = "correlate"
+    own = ((-1, -1), (-1, -2))
 
     def infer(self, t: ShapedArray, w: ShapedArray) -> ShapedArray:
         _require(t, w)
@@ -126,6 +137,7 @@ class CorrelateWeights(Trilinear):
 
     places: int = 1
     name = "correlate_weights"
+    own = ((-2, -1), (-2, -2))
 
     def infer(self, u: ShapedArray, t: ShapedArray) -> ShapedArray:
         _require(u, t)
@@ -186,6 +198,7 @@ class CorrelateRows(Trilinear):
 
     rows: Size = 1
     name = "correlate_rows"
+    own = ((-1, -1), (-2, -2))
 
     def infer(self, u: ShapedArray, w: ShapedArray) -> ShapedArray:
         _require(u, w)

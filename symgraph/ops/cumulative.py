@@ -19,6 +19,7 @@ from ..dtypes import INT64, DType, as_dtype
 from ..errors import ShapeError
 from . import code
 from .base import General, Linear, Mask, Primitive, Pulled, axis_of, broadcast_like, strong
+from .batches import spread
 from .code import Code
 from .late import F
 
@@ -138,12 +139,7 @@ class Recurrence(Rows):
         return None if drive is None else make(self, a, drive)
 
     def batch(self, axes: Sequence[int | None], *xs: Tensor) -> tuple[Tensor, int]:
-        sizes = [x.shape[at] for x, at in zip(xs, axes, strict=True) if at is not None]
-        a, b = (
-            F.broadcast_to(x, (sizes[0], *x.shape)) if at is None else F.moveaxis(x, at, 0)
-            for x, at in zip(xs, axes, strict=True)
-        )
-        return make(Recurrence(self.axis + 1), a, b), 0
+        return make(Recurrence(self.axis + 1), *spread(xs, axes)), 0
 
     def nonnegative(self, *known: bool) -> bool:
         return known[0] and known[1]

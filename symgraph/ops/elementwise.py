@@ -25,6 +25,7 @@ from .base import (
     Pulled,
     aligned_rows,
     as_tensor,
+    batch_broadcasting,
     broadcast_like,
     cast,
     mask_and,
@@ -32,6 +33,7 @@ from .base import (
     unbroadcast,
     unbroadcast_mask,
 )
+from .batches import Axis, Batched
 from .code import Code
 from .late import F
 
@@ -293,6 +295,9 @@ class Where(General):
     def into(self, out: str, *xs: Code) -> list[str]:
         return bits.choose(out, *xs)
 
+    def batch(self, axes: Sequence[Axis], *xs: Tensor) -> Batched:
+        return batch_broadcasting(self, axes, *xs)
+
     def vjp(self, ct: Tensor, y: Tensor, c: Tensor, a: Tensor, b: Tensor) -> Sequence[Any]:
         return [None, where(c, ct, 0), where(c, 0, ct)]
 
@@ -355,6 +360,9 @@ class Cast(Linear):
     def into(self, out: str, *xs: Code) -> list[str]:
         return code.assign(out, xs[0])
 
+    def batch(self, axes: Sequence[Axis], *xs: Tensor) -> Batched:
+        return make(self, *xs), axes[0]
+
     def evaluate(self, x: Any) -> Any:
         with np.errstate(all="ignore"):
             return np.asarray(x).astype(self.dtype)
@@ -395,6 +403,9 @@ class _RealLinear(Linear):
 
     def infer(self, x: ShapedArray) -> ShapedArray:
         return ShapedArray(x.shape, np.empty(0, x.dtype).real.dtype)
+
+    def batch(self, axes: Sequence[Axis], *xs: Tensor) -> Batched:
+        return make(self, *xs), axes[0]
 
 
 class Real(_RealLinear):
@@ -456,6 +467,9 @@ class ComplexAbs(General):
     def into(self, out: str, *xs: Code) -> list[str]:
         return [f"np.abs({xs[0]}, out={out})"]
 
+    def batch(self, axes: Sequence[Axis], *xs: Tensor) -> Batched:
+        return make(self, *xs), axes[0]
+
     def vjp(self, ct: Tensor, y: Tensor, x: Tensor) -> Sequence[Any]:
         return [ct * _unit(conj(x), y)]
 
@@ -512,6 +526,9 @@ class StopGradient(Linear):
 
     def evaluate(self, x: Any) -> Any:
         return x
+
+    def batch(self, axes: Sequence[Axis], *xs: Tensor) -> Batched:
+        return make(self, *xs), axes[0]
 
     def pullback(self, ct: Any, mask: Mask, y: Tensor, xs: Sequence[Tensor], wanted: Sequence[bool]) -> list[Pulled]:
         return [None]

@@ -18,6 +18,7 @@ from ..dtypes import INT64
 from ..errors import DTypeError, ShapeError
 from . import code
 from .base import Linear, Mask, unbroadcast, unbroadcast_mask
+from .batches import batch_size, front
 from .code import Code
 from .late import F
 from .slices import assigned, require_shape, written_over, zeros_source
@@ -196,6 +197,9 @@ class ScatterSet(Linear):
             read = F.logical_and(self._stays(x, read, indices), read)
         return [make(self, mask, constant(False), *indices), unbroadcast_mask(read, v)]
 
+    def batch(self, axes: Sequence[int | None], x: Tensor, v: Tensor, *indices: Tensor) -> tuple[Tensor, int]:
+        return _set_batch(self, axes, x, v, indices)
+
     def cost(self, y: ShapedArray, x: ShapedArray, v: ShapedArray, *indices: ShapedArray) -> Any:
         return prod(y.shape) + prod(gathered(x.shape, self.axes, index_shape(indices)))
 
@@ -319,3 +323,38 @@ def _scatter_batch(
     v = F.moveaxis(v, axes_from(at + 1, count), axes_from(1, count))
     lined = [_lined(i, b, count) for i, b in zip(indices, batch[1:])]
     return make(ScatterAdd(shifted, (n, *shape), int(unique)), v, rows, *lined), 0
+
+
+def _set_batch(
+    op: ScatterSet, batch: Sequence[int | None], x: Tensor, v: Tensor, indices: Sequence[Tensor]
+) -> tuple[Tensor, int]:
+    """Assignment in a batch: the same places in every row, or those of each row by an index that counts the rows."""
+    at_v, lines = batch[1], batch[2:]
+    n = batch_size((x, v, *indices), batch)
+    x = F.broadcast_to(x, (n, *x.shape)) if batch[0] is None else front(x, batch[0])
+    whole = v.ndim > (at_v is not None)  # a value for each place, not one for all
+    if whole or at_v is not None:
+        v = F.broadcast_to(v, (n, *v.shape)) if at_v is None else front(v, at_v)
+    at = position(op.axes)
+    if all(b is None for b in lines) and at == op.axes[0]:
+        axes: tuple[int, ...] = tuple(a + 1 for a in op.axes)
+        return make(ScatterSet(axes, op.unique), x, _placed(v, x, axes, indices), *indices), 0
+    axes = (0, *[a + 1 for a in op.axes])
+    count = max(i.ndim - (b is not None) for i, b in zip(indices, lines))
+    places = [F.reshape(F.arange(n), (n, *[1] * count)), *[_lined(i, b, count) for i, b in zip(indices, lines)]]
+    if whole:
+        v = F.moveaxis(v, axes_from(at + 1, count), axes_from(1, count))
+    v = _placed(v, x, axes, places)
+    if not op.unique:  # the last write to a place stays, in indices of one axis: row after row
+        shape = index_shape([i.aval for i in places])
+        places = [F.ravel(F.broadcast_to(i, shape)) for i in places]
+        v = F.reshape(v, (prod(shape), *v.shape[2:])) if v.ndim else v
+    return make(ScatterSet(axes, op.unique), x, v, *places), 0
+
+
+def _placed(v: Tensor, x: Tensor, axes: tuple[int, ...], indices: Sequence[Tensor]) -> Tensor:
+    """One value for each row as one for each of its places."""
+    if v.ndim != 1:
+        return v
+    shape = gathered(x.shape, axes, index_shape([i.aval for i in indices]))
+    return F.broadcast_to(F.reshape(v, (v.shape[0], *[1] * (len(shape) - 1))), shape)

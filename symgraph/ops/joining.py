@@ -20,6 +20,7 @@ from ..dtypes import promote
 from ..errors import DTypeError, ShapeError
 from . import code
 from .base import Linear, as_tensor, axes_of, axis_of, cast, promotion_type
+from .batches import spread
 from .code import Code
 from .late import F
 
@@ -75,7 +76,7 @@ class Concatenate(Linear):
         return parts
 
     def batch(self, axes: Sequence[int | None], *xs: Tensor) -> tuple[Tensor, int]:
-        return make(Concatenate(self.axis + 1), *_batched(xs, axes)), 0
+        return make(Concatenate(self.axis + 1), *spread(xs, axes)), 0
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class Stack(Linear):
         return [ct[(*[slice(None)] * self.axis, i)] for i in range(len(xs))]
 
     def batch(self, axes: Sequence[int | None], *xs: Tensor) -> tuple[Tensor, int]:
-        return make(Stack(self.axis + 1), *_batched(xs, axes)), 0
+        return make(Stack(self.axis + 1), *spread(xs, axes)), 0
 
 
 def _at(axis: int, place: Any) -> str:
@@ -130,12 +131,6 @@ def _agree(shape: Shape, first: Shape, axis: int | None) -> None:
             f"the shapes {format_shape(first)} and {format_shape(shape)} must agree{but}. "
             "Reshape an operand, or broadcast it with broadcast_to"
         ) from None
-
-
-def _batched(xs: Sequence[Tensor], axes: Sequence[int | None]) -> list[Tensor]:
-    """Every operand with the batch axis in front, broadcast where it had none."""
-    n = next(x.shape[a] for x, a in zip(xs, axes) if a is not None)
-    return [F.broadcast_to(x, (n, *x.shape)) if a is None else F.moveaxis(x, a, 0) for x, a in zip(xs, axes)]
 
 
 def _operands(name: str, arrays: Any, dtype: Any = None) -> list[Tensor]:

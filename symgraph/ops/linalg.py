@@ -21,6 +21,7 @@ from ..dtypes import is_complex, promote, real_dtype
 from ..errors import DTypeError, GradientError, ShapeError
 from . import code
 from .base import General, as_tensor, cast, promotion_type, unbroadcast
+from .batches import Axis, Batched, front, padded
 from .code import Code
 from .late import F
 
@@ -49,6 +50,24 @@ class Solve(General):
 
     def numpy(self, a: Code, b: Code) -> Code:
         return code.call("np.linalg.solve", a, b)
+
+    def batch(self, axes: Sequence[Axis], a: Tensor, b: Tensor) -> Batched:
+        at_a, at_b = axes
+        rank_a, rank_b = a.ndim - (at_a is not None), b.ndim - (at_b is not None)
+        if at_a is None:  # one matrix: the batch makes more columns
+            b = F.moveaxis(b, at_b, -1)
+            if rank_b == 1:
+                y = make(self, a, b)
+                return y, y.ndim - 1
+            y = make(self, a, F.reshape(b, (*b.shape[:-2], b.shape[-2] * b.shape[-1])))
+            return F.reshape(y, (*y.shape[:-1], *b.shape[-2:])), y.ndim
+        if rank_b == 1:
+            if at_b is None:
+                return make(self, front(a, at_a), b), 0
+            y = make(self, front(a, at_a), F.expand_dims(padded(b, at_b, rank_a - 1), -1))
+            return F.squeeze(y, -1), 0
+        rank = max(rank_a, rank_b)
+        return make(self, padded(a, at_a, rank), padded(b, at_b, rank)), 0
 
     def vjp(self, ct: Any, y: Tensor, a: Tensor, b: Tensor) -> Sequence[Tensor | None]:
         if b.ndim == 1 and a.ndim == 2:
@@ -92,6 +111,9 @@ class Inverse(General):
     def numpy(self, a: Code) -> Code:
         return code.call("np.linalg.inv", a)
 
+    def batch(self, axes: Sequence[Axis], a: Tensor) -> Batched:
+        return _batch_stack(self, axes, a)
+
     def vjp(self, ct: Any, y: Tensor, a: Tensor) -> Sequence[Tensor | None]:
         return [-(y.mT @ ct @ y.mT)]
 
@@ -119,6 +141,9 @@ class Determinant(General):
     def numpy(self, a: Code) -> Code:
         return code.call("np.linalg.det", a)
 
+    def batch(self, axes: Sequence[Axis], a: Tensor) -> Batched:
+        return _batch_stack(self, axes, a)
+
     def vjp(self, ct: Any, y: Tensor, a: Tensor) -> Sequence[Tensor | None]:
         return [_per_matrix(ct * y) * inv(a).mT]
 
@@ -143,6 +168,9 @@ class SignLogDet(General):
     def numpy(self, a: Code) -> Code:
         return code.call("np.linalg.slogdet", a)
 
+    def batch(self, axes: Sequence[Axis], a: Tensor) -> Batched:
+        return _batch_stack(self, axes, a)
+
     def vjp(self, ct: Any, y: Tensor, a: Tensor) -> Sequence[Tensor | None]:
         ct_sign, ct_log = ct
         total = None if ct_log is None else cast(ct_log, a.dtype)
@@ -159,6 +187,13 @@ class SignLogDet(General):
 
     def cost(self, y: Any, a: ShapedArray) -> Any:
         return 2 * dims.prod(a.shape) * a.shape[-1] // 3
+
+
+def _batch_stack(op: General, axes: Sequence[Axis], a: Tensor) -> tuple[Tensor, int]:
+    """The batch rule of what works on each matrix of a stack."""
+    (at,) = axes
+    assert at is not None
+    return make(op, front(a, at)), 0
 
 
 def _per_matrix(x: Tensor) -> Tensor:
@@ -184,6 +219,9 @@ class Cholesky(General):
 
     def numpy(self, a: Code) -> Code:
         return code.call("np.linalg.cholesky", a)
+
+    def batch(self, axes: Sequence[Axis], a: Tensor) -> Batched:
+        return _batch_stack(self, axes, a)
 
     def vjp(self, ct: Any, y: Tensor, a: Tensor) -> Sequence[Tensor | None]:
         _real_only(self.name, a)
@@ -215,6 +253,9 @@ class SymmetricEigen(General):
 
     def numpy(self, a: Code) -> Code:
         return code.call("np.linalg.eigh", a)
+
+    def batch(self, axes: Sequence[Axis], a: Tensor) -> Batched:
+        return _batch_stack(self, axes, a)
 
     def vjp(self, ct: Any, y: Tensor, a: Tensor) -> Sequence[Tensor | None]:
         _real_only(self.name, a)
@@ -261,6 +302,9 @@ class QR(General):
 
     def numpy(self, a: Code) -> Code:
         return code.call("np.linalg.qr", a)
+
+    def batch(self, axes: Sequence[Axis], a: Tensor) -> Batched:
+        return _batch_stack(self, axes, a)
 
     def _tall(self, a: Tensor) -> None:
         _real_only(self.name, a)

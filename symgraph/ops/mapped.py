@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import dims
-from ..core import Aval, Body, Item, ShapedArray, Symbol, Tensor, make, make_fresh, substitute_all, toposort
+from ..core import Aval, Body, Bound, Item, ShapedArray, Symbol, Tensor, make, make_fresh, substitute_all, toposort
 from ..dtypes import is_inexact
 from ..errors import ShapeError
 from . import code
 from .base import Mask, Primitive, Pulled, as_tensor, cast_back
+from .batches import Axis, Batched
 from .code import Code
 from .late import F
 from .work import body_bytes, body_flops, nbytes
@@ -76,12 +77,11 @@ class MapRows(Primitive):
             return [None] * len(xs)
 
         def backward(*rows: Tensor) -> tuple[Tensor, ...]:
-            operands = [*rows[: self.mapped], *xs[self.mapped :]]
-            outputs = apply(self.body, operands)
-            found = F.vjp(
-                [outputs[k] for k in live], [operands[i] for i in variables], list(rows[self.mapped :]), "zero"
-            )
-            return tuple(found)
+            seeds = rows[self.mapped :]
+            inside, unknown = self.body.inputs, self._seeds(seeds)
+            found = F.vjp([self.body.outputs[k] for k in live], [inside[i] for i in variables], unknown, "zero")
+            operands = [*rows[: self.mapped], *xs[self.mapped :], *seeds]
+            return tuple(substitute_all(found, dict(zip([*inside, *unknown], operands, strict=True))))
 
         found = map_rows(backward, *xs[: self.mapped], *[cts[k] for k in live])
         pulled: list[Pulled] = [None] * len(xs)
@@ -94,13 +94,30 @@ class MapRows(Primitive):
         rows = [ts[i] for i in moving if i < self.mapped]
 
         def forward(*given: Tensor) -> tuple[Tensor, ...]:
-            operands = [*given[: self.mapped], *xs[self.mapped :]]
             tangents = [*given[self.mapped :], *[ts[i] for i in moving if i >= self.mapped]]
-            found = F.jvp(apply(self.body, operands), [operands[i] for i in moving], tangents)
-            return tuple(found)
+            inside, unknown = self.body.inputs, self._seeds(tangents)
+            found = F.jvp(list(self.body.outputs), [inside[i] for i in moving], unknown)
+            operands = [*given[: self.mapped], *xs[self.mapped :], *tangents]
+            return tuple(substitute_all(found, dict(zip([*inside, *unknown], operands, strict=True))))
 
         found = map_rows(forward, *xs[: self.mapped], *rows)
         return found if isinstance(y.aval, tuple) else found[0]
+
+    def _seeds(self, like: Sequence[Tensor]) -> list[Tensor]:
+        """Bound variables beyond those of the body, so that operands made of each other are differentiated apart."""
+        start = len(self.body.avals)
+        return [make(Bound(start + k, x.shape, x.dtype)) for k, x in enumerate(like)]
+
+    def batch(self, axes: Sequence[Axis], *xs: Tensor) -> Batched:
+        """Still one loop over the rows, whose body works on a batch."""
+        moved = [x if a is None else F.moveaxis(x, a, int(i < self.mapped)) for i, (x, a) in enumerate(zip(xs, axes))]
+        avals = [ShapedArray(x.shape[1:] if i < self.mapped else x.shape, x.dtype) for i, x in enumerate(moved)]
+        inside = zip(Body(avals, ()).inputs, [None if a is None else 0 for a in axes], strict=True)
+        found = F.batched(self.body.outputs, dict(zip(self.body.inputs, inside, strict=True)))
+        outputs = [y if a is None else F.moveaxis(y, a, 0) for y, a in found]
+        node = make(MapRows(Body(avals, outputs), self.mapped), *moved)
+        ys = [make(Item(k), node) for k in range(len(outputs))] if len(outputs) > 1 else [node]
+        return ys, [None if a is None else 1 for _, a in found]
 
     def cost(self, y: Any, *xs: ShapedArray) -> Any:
         return xs[0].shape[0] * body_flops(self.body)

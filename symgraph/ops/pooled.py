@@ -23,6 +23,7 @@ from ..dims import Shape, Size
 from ..errors import ShapeError
 from . import code
 from .base import General, Linear, Mask, Primitive, Pulled
+from .batches import spread
 from .code import Code
 from .late import F
 from .slices import zeros_source
@@ -107,12 +108,7 @@ class Pooled(Primitive):
 
     def shifted(self, axes: Sequence[int | None], xs: Sequence[Tensor]) -> tuple[Tensor, int]:
         """The batch rule: a new axis in front."""
-        size = next(x.shape[a] for x, a in zip(xs, axes) if a is not None)
-        moved = [
-            F.broadcast_to(x, (size, *x.shape)) if a is None else F.moveaxis(x, a, 0)
-            for x, a in zip(xs, axes, strict=True)
-        ]
-        return make(replace(self, axis=tuple(a + 1 for a in self.axis)), *moved), 0
+        return make(replace(self, axis=tuple(a + 1 for a in self.axis)), *spread(xs, axes)), 0
 
 
 class Joined(Pooled):

@@ -294,7 +294,9 @@ class Transpose(Linear):
         return transpose(ct, _inverse(self.axes))
 
     def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
-        return transpose(moveaxis(x, axes[0], 0), (0, *[a + 1 for a in self.axes])), 0
+        (at,) = axes
+        assert at is not None
+        return transpose(x, (at, *[a + (a >= at) for a in self.axes])), 0
 
     def cost(self, y: Any, *xs: ShapedArray) -> int:
         return 0

@@ -17,6 +17,7 @@ from ..dtypes import FLOAT64
 from ..errors import ShapeError
 from . import code
 from .base import Linear, Mask, unbroadcast, unbroadcast_mask
+from .batches import batch_size, front, padded
 from .code import Code
 from .late import F
 
@@ -47,7 +48,10 @@ class Slice(Linear):
         return make(Unslice(self.items, x.shape), ct)
 
     def batch(self, axes: Sequence[int | None], x: Tensor) -> tuple[Tensor, int]:
-        return make(Slice((FULL, *self.items)), F.moveaxis(x, axes[0], 0)), 0
+        (at,) = axes
+        assert at is not None
+        before, behind = self.items[:at], self.items[at:]
+        return make(Slice((*before, FULL, *behind)), x), len([i for i in before if isinstance(i, tuple)])
 
     def cost(self, y: Any, *xs: ShapedArray) -> int:
         return 0
@@ -121,8 +125,9 @@ class SliceSet(Linear):
         return [make(self, mask, constant(False)), unbroadcast_mask(make(Slice(self.items), mask), v)]
 
     def batch(self, axes: Sequence[int | None], x: Tensor, v: Tensor) -> tuple[Tensor, int]:
-        x, v = _batched((x, v), axes)
-        v = F.reshape(v, (v.shape[0], *[1] * (len(sliced(x.shape[1:], self.items)) - v.ndim + 1), *v.shape[1:]))
+        n = batch_size((x, v), axes)
+        x = F.broadcast_to(x, (n, *x.shape)) if axes[0] is None else front(x, axes[0])
+        v = padded(v, axes[1], len(sliced(x.shape[1:], self.items)))
         return make(SliceSet((FULL, *self.items)), x, v), 0
 
 
@@ -181,14 +186,6 @@ def require_shape(found: Shape, wanted: Shape, stretch: bool = False) -> None:
             f"values of shape {format_shape(found)} do not fit into a place of shape {format_shape(wanted)}. "
             "Give values that broadcast to it"
         ) from None
-
-
-def _batched(xs: Sequence[Tensor], axes: Sequence[int | None]) -> list[Tensor]:
-    """Every operand with the batch axis in front, broadcast where it had none."""
-    n = next(x.shape[a] for x, a in zip(xs, axes) if a is not None)
-    return [
-        F.broadcast_to(x, (n, *x.shape)) if a is None else F.moveaxis(x, a, 0) for x, a in zip(xs, axes, strict=True)
-    ]
 
 
 def _surely(question: Any) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 from ..core import Constant, Tensor, constant, make
 from ..dims import prod, same_shape
 from ..dtypes import is_inexact, is_lossless
+from ..ops.assembly import Assembly
 from ..ops.base import Elementwise, Primitive, summed_axes
 from ..ops.creation import Full
 from ..ops.elementwise import Cast, Where
@@ -168,6 +169,7 @@ CANONICALIZE = RuleSet(
     *node_rules("transpose of a transpose", [Transpose], _transpose_of_transpose),
     *node_rules("reshape of a reshape", [Reshape], _reshape_of_reshape),
     *node_rules("cast of a cast", [Cast], _cast_of_cast),
+    *node_rules("terms of a structure", [Assembly], lambda node: node.op.lower(*node.inputs)),
     rule(x + 0, same_as, tag="finite-real"),
     rule(x - 0, same_as, tag="exact"),
     rule(0 - x, lambda node, x: same_as(node, -x), tag="finite-real"),

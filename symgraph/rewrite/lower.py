@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..core import Tensor
+from ..core import Item, Tensor
 from ..ops.base import Elementwise, Primitive
+from ..ops.custom import Transparent
 from .pattern import NO_RULES, NodeRule, Rule, RuleSet
 
 
 def _lower(node: Tensor) -> Tensor | None:
+    if isinstance(node.op, Item):
+        whole = node.inputs[0]
+        return whole.op.item(node.op.index, *whole.inputs) if isinstance(whole.op, Transparent) else None
     return node.op.lower(*node.inputs) if isinstance(node.op, Primitive) else None
 
 
@@ -18,6 +22,8 @@ class _EveryNode(RuleSet):
 
     def at(self, node: Tensor) -> Sequence[Rule | NodeRule]:
         op = node.op
+        if isinstance(op, Item):
+            return self.rules if isinstance(node.inputs[0].op, Transparent) else NO_RULES
         if isinstance(op, Elementwise) and type(op).lower is Elementwise.lower:
             return self.rules if op._lower else NO_RULES
         return self.rules if isinstance(op, Primitive) and type(op).lower is not Primitive.lower else NO_RULES

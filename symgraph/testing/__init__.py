@@ -2,6 +2,7 @@
 
     check_grads(function, *arrays)      forward mode, reverse mode and central differences agree, to any order
     check_op(record)                    one op against NumPy, its type rule, its derivatives, its sources and SymPy
+    check_batching(function, arrays)    vmap of a function against a loop over rows
 
 A derivative is tried in random directions: with J = dy/dx, a tangent t and a cotangent c,
 
@@ -12,12 +13,14 @@ and then the same for J t and for vjp(c) as functions of x, which are the second
 interpreter, so the compiler has no part in them; what the compiler writes is compared with it afterwards.
 """
 
+from .batches import check_batching
 from .gradients import GradientMismatch, check_derivatives, check_grads
 from .ops import Record, check_op, check_sources, check_types, default_answers, primitives
 
 __all__ = [
     "GradientMismatch",
     "Record",
+    "check_batching",
     "check_derivatives",
     "check_grads",
     "check_op",

@@ -16,6 +16,7 @@ from ..errors import DTypeError
 from ..interpreter import interpret, sizes_of, trace
 from ..ops.base import Elementwise, Primitive
 from ..pytree import flatten
+from .batches import check_batching
 
 Arrays = tuple[Any, ...]
 
@@ -70,6 +71,7 @@ def check_op(record: Record) -> None:
             _check_derivatives(record, xs, outputs, given)
         if record.float32:
             _check_single(record, values)
+        check_batching(record.build, values, thorough=i == 0)
     for sample in record.singular:
         values = tuple(np.asarray(v) for v in sample)
         xs = _symbols(values)

@@ -1,0 +1,58 @@
+"""A derivative put together from the terms of its structure: each of the first operands is one of them as an array.
+
+Until it is compiled the sum stays one node, so that a drawing shows the structure and `Structured` can answer from it. The
+other operands are what it is the derivative of: a Hessian that turned out constant still belongs to its function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+from ..core import ShapedArray, Tensor, make
+from ..dims import require_equal
+from . import code
+from .base import Linear
+from .code import Code
+from .late import F
+
+
+@dataclass(frozen=True)
+class Assembly(Linear):
+    """The sum of the first `terms` operands: `rows` axes are those of the output, the rest those of the variable."""
+
+    rows: int
+    terms: int
+    name = "structured"
+    linear = None
+
+    def infer(self, *xs: ShapedArray) -> ShapedArray:
+        shape = xs[0].shape
+        for x in xs[1 : self.terms]:
+            shape = tuple(map(require_equal, shape, x.shape))
+        return ShapedArray(shape, xs[0].dtype)
+
+    def numpy(self, *xs: Code) -> Code:
+        return reduce(lambda a, b: code.infix("+", a, b), xs[: self.terms])
+
+    def lower(self, *xs: Tensor) -> Tensor:
+        return reduce(F.add, xs[: self.terms])
+
+    def transpose(self, ct: Tensor, *xs: Tensor) -> list[Any]:
+        return [ct] * self.terms + [None] * (len(xs) - self.terms)
+
+    def pushforward(self, ts: Sequence[Tensor | None], y: Tensor, xs: Sequence[Tensor]) -> Any:
+        found = [t for t in ts[: self.terms] if t is not None]
+        return reduce(F.add, found) if found else None
+
+    def batch(self, axes: Sequence[int | None], *xs: Tensor) -> tuple[Tensor, int] | None:
+        size = next((x.shape[a] for x, a in zip(xs[: self.terms], axes, strict=False) if a is not None), None)
+        if size is None:
+            size = next(x.shape[a] for x, a in zip(xs, axes, strict=True) if a is not None)
+        moved = [
+            F.broadcast_to(x, (size, *x.shape)) if a is None else F.moveaxis(x, a, 0)
+            for x, a in zip(xs[: self.terms], axes, strict=False)
+        ]
+        return make(Assembly(self.rows + 1, self.terms), *moved, *xs[self.terms :]), 0

@@ -1,0 +1,7 @@
+"""Structured Jacobians and Hessians: sums of products whose shape a person would find, derived symbolically."""
+
+from __future__ import annotations
+
+from .derive import hessian as hessian
+from .derive import jacobian as jacobian
+from .tensor import Structured as Structured

@@ -1,0 +1,137 @@
+"""Jacobians and Hessians in their structure.
+
+The tangent of y along a seed t is a graph that is linear in t; its structure is the Jacobian (`linear.structure_of`). From
+the side of the output the cotangent does the same. A Hessian is found in two ways, and the cheaper one is taken:
+
+    forward-over-reverse   the structure of the tangent of the gradient
+    symmetric              the sum over nonlinear nodes v of  J_v.T @ B_v @ J_v,   B_v = cotangent * second derivative of v
+
+Sources: Griewank and Walther, *Evaluating Derivatives* (2nd ed.), chapters 7 and 8; Gower and Mello, *A new framework for the
+computation of Hessians* (2012); Laue, Mitterreiter and Giesen (AAAI 2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..autodiff import batched_jacobian, check_variables, grad, jvp, scalar_output, vjp, why_constant
+from ..core import Symbol, Tensor, building, describe, make_fresh
+from ..dtypes import is_complex, is_inexact
+from ..errors import GradientError
+from ..ops.base import as_tensor
+from ..pytree import flatten
+from ..rewrite.contractions.regions import elements
+from .choose import work
+from .curvature import curvature
+from .linear import Terms, structure_of
+from .tensor import Structured, assembled, whole
+from .term import NotStructuredError
+
+JACOBIAN_MODES = ("forward", "reverse")
+HESSIAN_MODES = ("forward-over-reverse", "symmetric")
+
+
+def jacobian(y: Any, wrt: Any, mode: str | None = None) -> Any:
+    """The Jacobian dy[i]/dx[j], of shape `y.shape + x.shape`, nested as `y` outside and `wrt` inside.
+
+    The result is a tensor that keeps its structure, a sum of products (`Structured`): it prints as its formula, and a
+    product with a vector, a diagonal or a trace never makes the array. `mode` is "forward" (from the variables), "reverse"
+    (from the outputs), or None for the one with fewer elements at its end. Integer outputs raise `GradientError`.
+
+    >>> from symgraph import evaluate, jacobian, sin, symbol
+    >>> A, x = symbol("A", (3, 2)), symbol("x", (2,))
+    >>> J = jacobian(sin(A @ x), x)
+    >>> J.shape, print(J)
+    diag(cos(A @ x)) @ A
+    ((3, 2), None)
+    """
+    _check_mode("jacobian", mode, JACOBIAN_MODES)
+    outputs, restore_y = flatten(y)
+    variables, restore_x = flatten(wrt)
+    check_variables(variables, wrt)
+    blocks = []
+    for output in map(as_tensor, outputs):
+        if not is_inexact(output.dtype):
+            raise GradientError(f"jacobian of {describe(output)}: {why_constant(output)}")
+        blocks.append(restore_x([_jacobian(output, x, mode) for x in variables]))
+    return restore_y(blocks)
+
+
+@building()
+def _jacobian(y: Tensor, x: Tensor, mode: str | None) -> Structured:
+    if is_complex(x.dtype) or is_complex(y.dtype):
+        (block,) = batched_jacobian(y, [x])
+        return assembled([whole(block, y.shape)], y.shape, x.shape, y)
+    mode = mode or ("reverse" if elements(y) < elements(x) else "forward")
+    if mode == "reverse":
+        seed = make_fresh(Symbol("ct", y.aval))
+        (terms,) = structure_of([vjp(y, x, seed, "zero")], seed)
+        terms = [t.T for t in terms]
+    else:
+        seed = make_fresh(Symbol("t", x.aval))
+        (terms,) = structure_of([jvp(y, x, seed)], seed)
+    return assembled(terms, y.shape, x.shape, y)
+
+
+def hessian(y: Any, wrt: Any, mode: str | None = None) -> Any:
+    """The Hessian d2y/dx[i]dx[j] of the scalar `y`, of shape `x.shape + x.shape`; nested blocks for nested variables.
+
+    The result is a tensor that keeps its structure, a sum of products (`Structured`): it prints as its formula, and
+    `matvec`, `diagonal`, `trace` and `solve` use it. `mode` is "forward-over-reverse", "symmetric" (the sum of J.T @ B @ J
+    over the nonlinear steps), or None for the one that is estimated to take less time.
+
+    >>> from symgraph import hessian, log1p, exp, symbol
+    >>> A, x = symbol("A", (100, 5)), symbol("x", (5,))
+    >>> H = hessian((log1p(exp(A @ x))).sum(), x)
+    >>> H.shape, H.matvec(x).shape
+    ((5, 5), (5,))
+    """
+    _check_mode("hessian", mode, HESSIAN_MODES)
+    y = scalar_output(y)
+    variables, restore = flatten(wrt)
+    check_variables(variables, wrt)
+    if any(is_complex(x.dtype) for x in variables):
+        return jacobian(grad(y, wrt, unused="zero"), wrt)
+    rows: list[list[Any]] = [[None] * len(variables) for _ in variables]
+    gradients = grad(y, variables, unused="zero")
+    for j, x in enumerate(variables):
+        for i, block in enumerate(_column(y, gradients[: j + 1], variables[: j + 1], x, mode)):
+            rows[i][j] = block
+            if i < j:
+                u = variables[i]
+                rows[j][i] = assembled([t.T for t in block.terms], x.shape, u.shape, y)
+    return restore([restore(row) for row in rows])
+
+
+@building()
+def _column(
+    y: Tensor, gradients: Sequence[Tensor], variables: Sequence[Tensor], x: Tensor, mode: str | None
+) -> list[Structured]:
+    """The blocks d2y / du dx for every u."""
+    candidates: list[list[Structured]] = []
+    if mode != "symmetric":
+        seed = make_fresh(Symbol("t", x.aval))
+        found = structure_of(jvp(list(gradients), x, seed), seed)
+        candidates.append([_block(y, t, u, x) for t, u in zip(found, variables, strict=True)])
+    if mode != "forward-over-reverse":
+        try:
+            candidates.append([_block(y, curvature(y, u, x), u, x) for u in variables])
+        except NotStructuredError as error:
+            if mode == "symmetric":
+                raise GradientError(
+                    f"the symmetric form of the Hessian of {describe(y)} cannot be written ({error}); "
+                    'leave mode out or use mode="forward-over-reverse"'
+                ) from None
+    if len(candidates) == 1:
+        return candidates[0]
+    return min(candidates, key=lambda blocks: work([x for b in blocks for x in b.inputs]))
+
+
+def _block(y: Tensor, terms: Terms, u: Tensor, x: Tensor) -> Structured:
+    return assembled(terms, u.shape, x.shape, y)
+
+
+def _check_mode(name: str, mode: str | None, known: Sequence[str]) -> None:
+    if mode is not None and mode not in known:
+        raise GradientError(f"{name}: mode={mode!r} must be {', '.join(map(repr, known))} or None")

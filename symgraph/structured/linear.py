@@ -1,0 +1,409 @@
+"""The structure of a linear map that is given as a graph: one rule for each op that only moves, adds or multiplies.
+
+The tangent of any program is a graph that is linear in the seed. Terms are propagated through it from the identity: a
+product with something that does not depend on the seed is a factor, a contraction unifies labels, and whatever only moves
+values (slices, pads, joins, reshapes) changes places. An op without a rule is applied to the term made dense, with the
+term's own labels as batch axes, and named in the notes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from ..core import Item, Symbol, Tensor, make, make_fresh, toposort
+from ..dims import Size, prod, same, slice_of
+from ..dtypes import is_complex, is_inexact
+from ..ops.base import Primitive
+from ..ops.checkpoint import PassThrough
+from ..ops.creation import Full
+from ..ops.diagonal import Diagonal, DiagonalMatrix
+from ..ops.einsum import Einsum
+from ..ops.elementwise import Cast, Where
+from ..ops.joining import Concatenate, Stack
+from ..ops.late import F
+from ..ops.reduce import Sum
+from ..ops.shape import BroadcastTo, Reshape, Transpose
+from ..ops.slices import Slice, Unslice
+from .dense import dense_rows
+from .merge import merged
+from .term import Label, NotStructuredError, Place, Places, Term, at, fresh, identity, new_label, restricted
+
+MOST_FACTORS = 6
+"""A term with more factors than this is contracted where they meet, so that terms stay short in a deep graph."""
+
+Terms = list[Term]
+
+
+def structure_of(outputs: Sequence[Tensor], seed: Tensor, notes: list[str] | None = None) -> list[Terms]:
+    """The terms of each output as a linear map of `seed`, a leaf on which they depend linearly.
+
+    `notes` receives the name of each op that had no structured rule.
+    """
+    terms = propagated(outputs, seed, notes)
+    return [terms.get(y, []) for y in outputs]
+
+
+def propagated(
+    outputs: Sequence[Tensor], seed: Tensor, notes: list[str] | None, shared: Collection[Tensor] = ()
+) -> dict[Tensor, Terms]:
+    """The terms of every node between the seed and the outputs; those of `shared` nodes are used again elsewhere."""
+    order = toposort(outputs)
+    terms: dict[Tensor, Terms] = {seed: [identity(seed.shape)]}
+    uses: dict[Tensor, int] = {}
+    for node in order:
+        for x in dict.fromkeys(node.inputs):
+            uses[x] = uses.get(x, 0) + 1
+    several: set[Tensor] = set()  # nodes with several outputs that depend on the seed
+    for node in order:
+        if node is seed or not any(x in terms or x in several for x in node.inputs):
+            continue
+        if isinstance(node.aval, tuple):
+            several.add(node)
+            continue
+        if not is_inexact(node.dtype):
+            continue
+        found: Terms = []
+        if node.inputs[0] in several:
+            for i, x in enumerate(node.inputs[0].inputs):
+                if x in terms:
+                    found += _batched(node, node.inputs[0], i, terms, terms[x], notes)
+        else:
+            for i, x in enumerate(node.inputs):
+                if x in terms:
+                    found += _through(node, i, terms, notes)
+        if uses.get(node, 0) > 1 or node in shared or any(len(t.factors) > MOST_FACTORS for t in found):
+            found = [t.materialised(node.dtype) for t in found]
+        terms[node] = merged(found, node.dtype)
+    return terms
+
+
+def _through(node: Tensor, i: int, terms: dict[Tensor, Terms], notes: list[str] | None) -> Terms:
+    """The terms of `node` from those of its operand `i`."""
+    rule = RULES.get(node.op.family)
+    found: Terms = []
+    for term in terms[node.inputs[i]]:
+        try:
+            if rule is None:
+                raise NotStructuredError(node.op.name)
+            found.append(rule(term, node, i))
+        except NotStructuredError:
+            found += _batched(node, node, i, terms, [term], notes)
+    return found
+
+
+def _batched(
+    y: Tensor, node: Tensor, i: int, terms: dict[Tensor, Terms], given: Terms, notes: list[str] | None
+) -> Terms:
+    """The op applied to dense terms, whose columns are batch axes; `y` is `node` or one of its outputs."""
+    if not isinstance(node.op, Primitive):
+        raise NotStructuredError(node.op.name)
+    if notes is not None and node.op.name not in notes:
+        notes.append(node.op.name)
+    x = node.inputs[i]
+    row = make_fresh(Symbol("row", x.aval))
+    inputs = [row if k == i else F.zeros_like(z) if z in terms else z for k, z in enumerate(node.inputs)]
+    result = make(node.op, *inputs)
+    result = result if y is node else make(y.op, result)
+    found = []
+    for term in given:
+        columns = tuple(dict.fromkeys(k for p in term.cols for k in p.labels))
+        sizes = [term.sizes[k] for k in columns]
+        rows = dense_rows(term, columns, x.shape, x.dtype)
+        ((value, axis),) = F.batched([result], {row: (F.reshape(rows, (prod(sizes), *x.shape)), 0)})
+        places, more = fresh(y.shape)
+        value = F.reshape(F.moveaxis(value, axis, 0), (*sizes, *[n for n in y.shape if not same(n, 1)]))
+        labels = (*columns, *[k for p in places for k in p.labels])
+        found.append(Term(((value, labels),), places, term.cols, {**dict(zip(columns, sizes, strict=True)), **more}))
+    return found
+
+
+# Rules ---------------------------------------------------------------------------------------------------------------
+
+
+def _stretched(term: Term, x: Tensor, y: Tensor) -> Term:
+    """The term of `x` broadcast to the shape of `y`: a new label for every axis that is repeated."""
+    lead = y.ndim - x.ndim
+    rows: list[Place] = []
+    sizes: dict[Label, Size] = {}
+    for axis, size in enumerate(y.shape):
+        if axis >= lead and not (same(x.shape[axis - lead], 1) and not same(size, 1)):
+            rows.append(term.rows[axis - lead])
+        else:
+            (place,), more = fresh([size])
+            rows.append(place)
+            sizes.update(more)
+    return term.with_rows(tuple(rows), sizes)
+
+
+def _same(term: Term, node: Tensor, i: int) -> Term:
+    return _stretched(term, node.inputs[i], node)
+
+
+def _negative(term: Term, node: Tensor, i: int) -> Term:
+    return term.scaled(-1)
+
+
+def _subtract(term: Term, node: Tensor, i: int) -> Term:
+    return _same(term, node, i).scaled(-1 if i else 1)
+
+
+def _multiply(term: Term, node: Tensor, i: int) -> Term:
+    return _same(term, node, i).times(node.inputs[1 - i])
+
+
+def _divide(term: Term, node: Tensor, i: int) -> Term:
+    if i:
+        raise NotStructuredError("a divisor")
+    return _same(term, node, i).times(F.divide(1, node.inputs[1]))
+
+
+def _square_never(term: Term, node: Tensor, i: int) -> Term:
+    raise NotStructuredError("not linear")
+
+
+def _masked_multiply(term: Term, node: Tensor, i: int) -> Term:
+    mask, *others = node.inputs
+    return _same(term, node, i).masked(mask, others[2 - i], node.dtype)
+
+
+def _where(term: Term, node: Tensor, i: int) -> Term:
+    condition = node.inputs[0]
+    return _same(term, node, i).masked(condition if i == 1 else ~condition, None, node.dtype)
+
+
+def _cast(term: Term, node: Tensor, i: int) -> Term:
+    if is_complex(node.dtype) != is_complex(node.inputs[0].dtype):
+        raise NotStructuredError("complex")
+    factors = tuple((F.cast(x, node.dtype), labels) for x, labels in term.factors)
+    return Term(factors, term.rows, term.cols, term.sizes, term.scale)
+
+
+def _sum(term: Term, node: Tensor, i: int) -> Term:
+    op: Any = node.op
+    rows = [Place() if k in op.axis else p for k, p in enumerate(term.rows) if op.keepdims or k not in op.axis]
+    return term.with_rows(tuple(rows))
+
+
+def _transpose(term: Term, node: Tensor, i: int) -> Term:
+    op: Any = node.op
+    return term.with_rows(tuple(term.rows[axis] for axis in op.axes))
+
+
+def _reshape(term: Term, node: Tensor, i: int) -> Term:
+    """Axes merged are places of several steps; an axis that is split has its label split too."""
+    old, new = list(node.inputs[0].shape), list(node.shape)
+    rows: list[Place] = []
+    places = list(term.rows)
+    while old or new:
+        if old and same(old[0], 1):
+            old.pop(0)
+            places.pop(0)
+        elif new and same(new[0], 1):
+            new.pop(0)
+            rows.append(Place())
+        elif not old or not new:
+            raise NotStructuredError("a reshape of empty arrays")
+        else:
+            group, sizes = _group(old, new)
+            taken, places = places[: len(group)], places[len(group) :]
+            if len(group) == len(sizes) == 1:
+                rows.append(taken[0])
+                continue
+            joined = Place()
+            for place, size in zip(taken, group, strict=True):
+                joined = Place(joined.offset * size + place.offset, (*joined.moved(0, size).steps, *place.steps))
+            if len(sizes) == 1:
+                rows.append(joined)
+                continue
+            if len(group) > 1 or joined.label is None or not same(term.sizes[joined.label], group[0]):
+                raise NotStructuredError("axes joined and split at once")
+            parts = [new_label() for _ in sizes]
+            whole = Place()
+            for part, size in zip(parts, sizes, strict=True):
+                whole = Place(0, (*whole.moved(0, size).steps, (part, 1)))
+            renamed = term.substituted(joined.label, whole, dict(zip(parts, sizes, strict=True)))
+            places = [p.substituted(joined.label, whole) for p in places]
+            rows = [p.substituted(joined.label, whole) for p in rows]
+            term = renamed
+            rows += [at(k) for k in parts]
+    return term.with_rows(tuple(rows))
+
+
+def _group(old: list[Size], new: list[Size]) -> tuple[list[Size], list[Size]]:
+    """The shortest leading runs of two shapes that hold equally many elements, taken away from both."""
+    left, right = [old.pop(0)], [new.pop(0)]
+    while not same(prod(left), prod(right)):
+        a, b = prod(left), prod(right)
+        shorter = isinstance(a, int) and isinstance(b, int) and a < b
+        if not isinstance(a, int) or not isinstance(b, int):
+            shorter = bool(old) and not (bool(new) and len(left) > len(right))
+        if shorter and old:
+            left.append(old.pop(0))
+        elif new:
+            right.append(new.pop(0))
+        elif old:
+            left.append(old.pop(0))
+        else:
+            raise NotStructuredError("a reshape whose sizes cannot be compared")
+    return left, right
+
+
+def _slice(term: Term, node: Tensor, i: int) -> Term:
+    op: Any = node.op
+    rows: list[Place] = []
+    sizes: dict[Label, Size] = {}
+    for axis, (item, size) in enumerate(zip(op.items, node.inputs[0].shape, strict=True)):
+        place = term.rows[axis]
+        if isinstance(item, tuple):
+            start, _, step, length = slice_of(slice(*item), size)
+            part = Place(start, ((new_label(), step),)) if not same(length, 1) else Place(start)
+        else:
+            start, step, length = (item if not isinstance(item, int) or item >= 0 else size + item), 1, 1
+            part = Place(start)
+        if isinstance(item, tuple) and same(start, 0) and step == 1 and same(length, size):
+            rows.append(place)
+            continue
+        if same(size, 1):
+            if not same(length, 1):
+                raise NotStructuredError("an empty slice")
+        elif place.label is None or not term.is_full(place, size):
+            if not (place.label is None and len(place.steps) == 1 and _covers(place, term, start, step, length)):
+                raise NotStructuredError("a slice of a band")
+            part = Place(start, ((place.steps[0][0], step),))
+        else:
+            more = {part.steps[0][0]: length} if part.steps else {}
+            label = place.label
+            term = term.substituted(label, part, more)
+            rows = [p.substituted(label, part) for p in rows]
+            sizes.update(more)
+        if isinstance(item, tuple):
+            rows.append(Place(0, tuple((k, 1) for k in part.labels)))
+    return term.with_rows(tuple(rows), sizes)
+
+
+def _covers(place: Place, term: Term, start: Size, step: int, length: Size) -> bool:
+    """Whether a place runs over exactly the slice."""
+    ((label, by),) = place.steps
+    return same(place.offset, start) and same(by, step) and same(term.sizes[label], length)
+
+
+def _unslice(term: Term, node: Tensor, i: int) -> Term:
+    op: Any = node.op
+    rows, given = [], iter(term.rows)
+    for item, size in zip(op.items, op.shape, strict=True):
+        if isinstance(item, tuple):
+            start, _, step, _ = slice_of(slice(*item), size)
+            rows.append(next(given).moved(start, step))
+        else:
+            rows.append(Place(item if not isinstance(item, int) or item >= 0 else size + item))
+    return term.with_rows(tuple(rows))
+
+
+def _concatenate(term: Term, node: Tensor, i: int) -> Term:
+    axis: int = node.op.axis  # type: ignore[attr-defined]
+    start: Size = 0
+    for x in node.inputs[:i]:
+        start = start + x.shape[axis]
+    rows = [p.moved(start, 1) if k == axis else p for k, p in enumerate(term.rows)]
+    return term.with_rows(tuple(rows))
+
+
+def _stack(term: Term, node: Tensor, i: int) -> Term:
+    axis: int = node.op.axis  # type: ignore[attr-defined]
+    return term.with_rows((*term.rows[:axis], Place(i), *term.rows[axis:]))
+
+
+def _diagonal(term: Term, node: Tensor, i: int) -> Term:
+    op: Any = node.op
+    m, n = node.inputs[0].shape[-2:]
+    if op.offset or not same(m, n):
+        raise NotStructuredError("an off-diagonal")
+    return _unify_rows(term, term.rows[-2], term.rows[-1], term.rows[:-2], m)
+
+
+def _unify_rows(term: Term, a: Place, b: Place, rest: Places, size: Size) -> Term:
+    if not (term.is_full(a, size) and term.is_full(b, size)):
+        raise NotStructuredError("a diagonal of a band")
+    if a.label is None or b.label is None:
+        return term.with_rows((*rest, a))
+    term = term.unified(a.label, b.label)
+    return term.with_rows(tuple(p.substituted(b.label, at(a.label)) for p in (*rest, a)))
+
+
+def _diagonal_matrix(term: Term, node: Tensor, i: int) -> Term:
+    op: Any = node.op
+    last = term.rows[-1]
+    down, right = max(-op.offset, 0), max(op.offset, 0)
+    return term.with_rows((*term.rows[:-1], last.moved(down, 1), last.moved(right, 1)))
+
+
+def _einsum(term: Term, node: Tensor, i: int) -> Term:
+    op: Any = node.op
+    where: dict[int, Place] = {}
+    sizes: dict[int, Size] = {}
+    for labels, x in zip(op.operands, node.inputs, strict=True):
+        for label, size in zip(labels, x.shape, strict=True):
+            sizes[label] = size
+    sizes |= dict(enumerate(op.sizes, len(sizes)))
+    for label, place in zip(op.operands[i], term.rows, strict=True):
+        if label in where:  # a diagonal
+            first = where[label]
+            if not (term.is_full(first, sizes[label]) and term.is_full(place, sizes[label])):
+                raise NotStructuredError("a diagonal of a band")
+            if first.label is not None and place.label is not None and first.label != place.label:
+                old, new = place.label, first
+                term = term.unified(first.label, old)
+                where = {k: p.substituted(old, new) for k, p in where.items()}
+            continue
+        where[label] = place if label not in where else where[label]
+    for label, size in sizes.items():
+        if label not in where:
+            (place,), more = fresh([size])
+            where[label] = place
+            term = Term(term.factors, term.rows, term.cols, {**term.sizes, **more}, term.scale)
+    rows = tuple(where[label] for label in op.output)
+    result = term
+    scale: Any = 1
+    found: list[Any] = []
+    for k, (labels, x) in enumerate(zip(op.operands, node.inputs, strict=True)):
+        if k != i:
+            number, factors = restricted(x, [where[label] for label in labels], term.sizes)
+            scale = scale * number
+            found += factors
+    result = result.scaled(scale)
+    for factor in found:
+        result = result.with_factor(*factor)
+    return result.with_rows(rows)
+
+
+def _passed(term: Term, node: Tensor, i: int) -> Term:
+    if i:
+        raise NotStructuredError("not the operand that passes")
+    return term
+
+
+RULES: dict[Any, Callable[[Term, Tensor, int], Term]] = {
+    F.add: _same,
+    F.subtract: _subtract,
+    F.negative: _negative,
+    F.multiply: _multiply,
+    F.divide: _divide,
+    F.masked_multiply: _masked_multiply,
+    Where: _where,
+    Cast: _cast,
+    Sum: _sum,
+    Transpose: _transpose,
+    BroadcastTo: _same,
+    Full: _same,
+    Reshape: _reshape,
+    Slice: _slice,
+    Unslice: _unslice,
+    Concatenate: _concatenate,
+    Stack: _stack,
+    Diagonal: _diagonal,
+    DiagonalMatrix: _diagonal_matrix,
+    Einsum: _einsum,
+    PassThrough: _passed,
+}
+"""What each op does to a term of its operand `i`; it raises `NotStructuredError` for what labels cannot say."""

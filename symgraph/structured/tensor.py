@@ -1,0 +1,125 @@
+"""`Structured`: a Jacobian or Hessian that is a tensor of the graph and still knows what it is made of.
+
+It can be used wherever a tensor can; its own methods answer from the terms: a product with a vector never makes the
+matrix, a diagonal or a trace only what they need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..core import Tensor, describe, located_error, make
+from ..dims import Shape, require_equal, same, same_shape
+from ..dtypes import DType
+from ..errors import ShapeError
+from ..ops.assembly import Assembly
+from ..ops.base import as_tensor, cast
+from ..ops.late import F
+from .compose import on_diagonal, product
+from .dense import dense
+from .term import NotStructuredError, Term, fresh
+
+
+class Structured(Tensor):
+    """A sum of terms `rows <- columns`; as a tensor, the array of shape `output shape + variable shape`."""
+
+    __slots__ = ("terms",)
+    terms: tuple[Term, ...]
+
+    @property
+    def row_shape(self) -> Shape:
+        """The shape of what was differentiated."""
+        return self.shape[: self._split]
+
+    @property
+    def column_shape(self) -> Shape:
+        """The shape of the variable."""
+        return self.shape[self._split :]
+
+    @property
+    def _split(self) -> int:
+        rows: int = self.op.rows  # type: ignore[attr-defined]
+        return rows
+
+    def dense(self) -> Tensor:
+        """The array of shape `row_shape + column_shape`, as a plain tensor."""
+        return self.op.lower(*self.inputs)  # type: ignore[attr-defined,no-any-return]
+
+    def matvec(self, v: Any) -> Tensor:
+        """The product with `v`, of the variable's shape, summed over all its axes; the result has `row_shape`."""
+        return self._times(self.terms, v, self.column_shape, self.row_shape, "matvec")
+
+    def rmatvec(self, v: Any) -> Tensor:
+        """The product of the transpose with `v`, of the output's shape; the result has `column_shape`."""
+        return self._times([t.T for t in self.terms], v, self.row_shape, self.column_shape, "rmatvec")
+
+    def _times(self, terms: Sequence[Term], v: Any, given: Shape, result: Shape, name: str) -> Tensor:
+        x = as_tensor(v)
+        try:
+            if x.ndim != len(given):
+                raise ShapeError(f"{x.ndim} axes for {len(given)}")
+            for a, b in zip(x.shape, given, strict=True):
+                require_equal(a, b)
+        except ShapeError as error:
+            rule = f"the vector has the shape {given} of the axes that are summed ({error})"
+            raise located_error(ShapeError, name, [self, x], rule) from None
+        x = cast(x, self.dtype)
+        places, sizes = fresh(given)
+        vector = Term((), places, (), sizes).times(x)
+        found = [product(t, vector, given) for t in terms]
+        return _total([dense(t, result, (), self.dtype) for t in found if t is not None], result, self.dtype)
+
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:  # type: ignore[override]
+        """The values at `[i, i]`, of the variable's shape; with other arguments, NumPy's `diagonal` of the array."""
+        if (offset, axis1, axis2) != (0, 0, 1):
+            return F.diagonal(self, offset, axis1, axis2)
+        shape = self._square("diagonal")
+        return _total([dense(t, shape, (), self.dtype) for t in self._on_diagonal()], shape, self.dtype)
+
+    def trace(self) -> Tensor:  # type: ignore[override]
+        """The sum of the values at `[i, i]`: of a Hessian, the Laplacian."""
+        self._square("trace")
+        return _total([dense(t.with_rows(()), (), (), self.dtype) for t in self._on_diagonal()], (), self.dtype)
+
+    def _square(self, name: str) -> Shape:
+        if not same_shape(self.row_shape, self.column_shape):
+            rule = f"the axes of the output {self.row_shape} are not those of the variable {self.column_shape}"
+            raise located_error(ShapeError, name, [self], rule)
+        return self.row_shape
+
+    def _on_diagonal(self) -> list[Term]:
+        found = []
+        for term, part in zip(self.terms, self.inputs, strict=False):
+            try:
+                made = on_diagonal(term, self.row_shape)
+            except NotStructuredError:
+                made = on_diagonal(whole(part, self.row_shape), self.row_shape)
+            if made is not None:
+                found.append(made)
+        return found
+
+
+Assembly.node_type = Structured
+
+
+def assembled(terms: Sequence[Term], y: Shape, x: Shape, of: Tensor) -> Structured:
+    """The tensor of shape y + x that is the sum of the terms, a derivative `of` something."""
+    parts = [dense(t, y, x, of.dtype) for t in terms] or [F.zeros((*y, *x), dtype=of.dtype)]
+    node: Any = make(Assembly(len(y), len(parts)), *[cast(p, of.dtype) for p in parts], of)
+    if not hasattr(node, "terms"):
+        object.__setattr__(node, "terms", tuple(terms))
+    return node  # type: ignore[no-any-return]
+
+
+def whole(x: Tensor, y: Shape) -> Term:
+    """An array of shape y + x as a term without structure."""
+    places, sizes = fresh(x.shape)
+    return Term((), places, (), sizes).times(x).split(len(y))
+
+
+def _total(parts: Sequence[Tensor], shape: Shape, dtype: DType) -> Tensor:
+    total: Tensor | None = None
+    for part in parts:
+        total = part if total is None else total + part
+    return F.zeros(shape, dtype=dtype) if total is None else total
