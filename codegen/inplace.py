@@ -31,14 +31,14 @@ def added_in_place(plan: Schedule) -> dict[Tensor, Tensor]:
     for node in plan.steps:
         if node.op is not F.add or not node.ndim:
             continue
-        once = [x for x in node.inputs if plan.uses[x] == 1 and x not in found and same_shape(x.shape, node.shape)]
+        once = [x for x in node.inputs if plan.uses[x] == 1 and same_shape(x.shape, node.shape)]
         if len(once) < 2:
             continue
         for other, term in (once, once[::-1]):
             made = (
                 isinstance(other.op, Primitive) and not other.op.is_view and type(other.op).into is not Primitive.into
             )
-            if made and isinstance(term.op, Primitive) and type(term.op).add_into is not Primitive.add_into:
+            if made and term not in found and isinstance(term.op, Primitive) and type(term.op).add_into is not Primitive.add_into:
                 found[node] = term
                 break
     return found

@@ -18,8 +18,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from . import dims
 from .autodiff import grad, jvp, vjp
 from .core import (
@@ -41,16 +39,13 @@ from .core import (
 )
 from .dtypes import is_inexact
 from .errors import DTypeError, GradientError, ShapeError
-from .ops import code
-from .ops.base import Mask, Primitive, Pulled, as_tensor, cast_back, strong
-from .ops.code import Code
-from .ops.control import _unknown_sizes, captured
-from .ops.custom import Transparent
+from .ops.base import Mask, Pulled, as_tensor, cast_back, strong
+from .ops.control import captured
 from .ops.late import F
-from .ops.work import body_flops
+from .ops.rules import Transparent
 from .pytree import Rebuild, flatten, paths
 
-__all__ = ["implicit", "root"]
+__all__ = ["implicit"]
 
 
 # What a condition says of derivatives ----------------------------------------------------------------------------------
@@ -95,8 +90,8 @@ class Implicit(Transparent):
         full = [F.zeros(x.shape, x.dtype) if c is None else c for c, x in zip(cts, xs, strict=False)]
         at = self._at(y, xs)
         matrix = self._matrix(at)
-        back = _solve(matrix if self.symmetric or not matrix.ndim else matrix.T, _joined(full))
-        seeds = _split(-back, body.outputs)
+        back = solve_with(matrix if self.symmetric or not matrix.ndim else matrix.T, joined(full))
+        seeds = split(-back, body.outputs)
         unknown = self._seeds(body.outputs)
         found = vjp(list(body.outputs), [body.inputs[i] for i in theta], unknown, "zero")
         given = substitute_all(found, {**at, **dict(zip(unknown, seeds, strict=True))})
@@ -116,8 +111,10 @@ class Implicit(Transparent):
         at = self._at(y, xs)
         unknown = self._seeds([body.inputs[i] for i in theta])
         moved = jvp(list(body.outputs), [body.inputs[i] for i in theta], unknown)
-        given = substitute_all(moved, {**at, **{u: ts[i] for u, i in zip(unknown, theta, strict=True)}})
-        found = _split(-_solve(self._matrix(at), _joined(given)), body.inputs[: self.count])
+        given = substitute_all(
+            moved, {**at, **{u: t for u, i in zip(unknown, theta, strict=True) if (t := ts[i]) is not None}}
+        )
+        found = split(-solve_with(self._matrix(at), joined(given)), body.inputs[: self.count])
         return tuple(found) if isinstance(y.aval, tuple) else found[0]
 
     def _theta(self, moving: Sequence[bool]) -> list[int]:
@@ -159,18 +156,18 @@ def _dense(block: Any) -> Tensor:
     return found
 
 
-def _solve(matrix: Tensor, b: Tensor) -> Tensor:
+def solve_with(matrix: Tensor, b: Tensor) -> Tensor:
     found: Tensor = F.solve(matrix, b) if matrix.ndim else F.reshape(b, ()) / matrix
     return found
 
 
-def _joined(xs: Sequence[Tensor]) -> Tensor:
+def joined(xs: Sequence[Tensor]) -> Tensor:
     """The numbers of several tensors as one vector."""
     parts = [F.reshape(x, (x.size,)) for x in xs]
     return parts[0] if len(parts) == 1 else F.concatenate(parts, axis=0)
 
 
-def _split(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+def split(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
     """A vector taken apart into tensors of the shapes of `like`."""
     found, start = [], 0
     for x in like:
@@ -217,13 +214,13 @@ def implicit(
     if len(conditions) != 1:
         raise TypeError(f"implicit takes one of root, argmin and fixed_point, not {' and '.join(conditions) or 'none'}")
     ((kind, condition),) = conditions.items()
-    ys, restore = _unknowns("implicit", solution)
-    body, theta = _traced("implicit", kind, condition, ys, restore)
+    ys, restore = unknowns("implicit", solution)
+    body, theta = traced("implicit", kind, condition, ys, restore)
     node = make(Implicit(body, len(ys), kind == "argmin"), *ys, *theta)
     return restore([make(Item(k), node) for k in range(len(ys))] if len(ys) > 1 else [node])
 
 
-def _unknowns(what: str, tree: Any) -> tuple[list[Tensor], Rebuild]:
+def unknowns(what: str, tree: Any) -> tuple[list[Tensor], Rebuild]:
     leaves, restore = flatten(tree)
     ys = [strong(as_tensor(leaf)) for leaf in leaves]
     if not ys:
@@ -235,7 +232,7 @@ def _unknowns(what: str, tree: Any) -> tuple[list[Tensor], Rebuild]:
     return ys, restore
 
 
-def _traced(
+def traced(
     what: str, kind: str, condition: Callable[[Any], Any], ys: Sequence[Tensor], restore: Rebuild
 ) -> tuple[Body, list[Tensor]]:
     """The equations F(y, theta) = 0 as a closed body over y and what is captured, and that."""
@@ -280,107 +277,3 @@ def _equations(
 
 def _shapes(xs: Sequence[Tensor]) -> str:
     return ", ".join(format_shape(x.shape) for x in xs) or "nothing"
-
-
-# Newton's method -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Newton(Primitive):
-    """`step(y, theta)` again and again until the last of its results, the relative length of the step, is at most `tol`.
-
-    It has no derivative of its own: `root` gives it one by `implicit`.
-    """
-
-    step: Body
-    count: int
-    steps: int
-    tol: float
-    name = "newton"
-    bodies = ("step",)
-
-    def infer(self, *xs: ShapedArray) -> Aval:
-        found = tuple(ShapedArray(x.shape, x.dtype) for x in xs[: self.count])
-        return found if len(found) > 1 else found[0]
-
-    def statements(self, out: str, *xs: Code) -> list[str]:
-        moved, step = code.local("moved"), code.body(self.step)
-        targets, state = (out, out) if self.count == 1 else (f"*{out}", f"*{out}")
-        theta = "".join(f", {x.atom}" for x in xs[self.count :])
-        return [
-            f"{out} = {', '.join(xs[: self.count])}",
-            f"for _ in range({self.steps}):",
-            f"    {targets}, {moved} = {step}({state}{theta})",
-            f"    if {moved} <= {self.tol!r}:",
-            "        break",
-            "else:",
-            f"    raise RuntimeError({self._complaint!r})",
-        ]
-
-    @property
-    def _complaint(self) -> str:
-        return f"root: Newton's method did not converge in {self.steps} steps; start closer, or allow more steps"
-
-    def evaluate(self, *values: Any) -> Any:
-        ys, theta = list(values[: self.count]), values[self.count :]
-        for _ in range(self.steps):
-            *ys, moved = F.interpret(self.step.outputs, dict(zip(self.step.inputs, [*ys, *theta], strict=True)))
-            if moved <= self.tol:
-                return tuple(ys) if self.count > 1 else ys[0]
-        raise RuntimeError(self._complaint)
-
-    def pullback(self, ct: Any, mask: Mask, y: Tensor, xs: Sequence[Tensor], wanted: Sequence[bool]) -> list[Pulled]:
-        return [None] * len(xs)
-
-    def pushforward(self, ts: Sequence[Tensor | None], y: Tensor, xs: Sequence[Tensor]) -> Any:
-        return None
-
-    def cost(self, y: Any, *xs: ShapedArray) -> Any:
-        return min(self.steps, 5) * body_flops(self.step)  # it converges quadratically
-
-
-def root(f: Callable[[Any], Any], y0: Any, *, steps: int = 50, tol: float | None = None) -> Any:
-    """The y with f(y) = 0 near `y0`, by Newton's method: y - (df/dy)^-1 f(y), as a loop in the compiled source.
-
-    `y0` is a real or complex tensor, a number or a nesting of them; `f` takes that nesting and gives as many equations as
-    there are unknowns. The loop ends when a step is at most `tol` long relative to 1 + |y|; by default eps^(2/3), after
-    which a quadratically convergent y has every digit. Derivatives with respect to what `f` uses from outside are those
-    of `implicit`; with respect to `y0` they are zero.
-
-    A call that does not converge in `steps` steps raises `RuntimeError`, as SciPy's solvers do, rather than give nan, which
-    would be written into parameters by updates; a singular Jacobian raises NumPy's `LinAlgError`. Raises `ValueError` for
-    `steps` or `tol` that are not positive, `DTypeError` for integers, `ShapeError` for equations that do not fit.
-
-    Source: Nocedal and Wright, Numerical Optimization (2nd ed.), chapter 11.
-
-    >>> import symgraph as sg
-    >>> a = sg.symbol("a")
-    >>> y = root(lambda y: y * y - a, 1.0)
-    >>> sg.evaluate([y, sg.grad(y, a)], {a: 4.0})
-    [np.float64(2.0), np.float64(0.25)]
-    """
-    count = int(steps)
-    if count < 1 or count != steps:
-        raise ValueError(f"steps={steps!r}: give a positive whole number")
-    starts, restore = _unknowns("root", y0)
-    eps = max(float(np.finfo(y.dtype).eps) for y in starts)
-    limit = eps ** (2 / 3) if tol is None else float(tol)
-    if not limit > 0:
-        raise ValueError(f"tol={tol!r}: give a positive number")
-    body, theta = _traced("root", "root", f, starts, restore)
-    ys = body.inputs[: len(starts)]
-    change = _split(_solve(jacobian_matrix(body.outputs, ys), _joined(body.outputs)), ys)
-    new = [y - F.cast(d, y.dtype) for y, d in zip(ys, change, strict=True)]
-    step = [*new, _length(change) / (1 + _length(new))]
-    sizes = [F.broadcast_to(F.asarray(False), (size,)) for size in _unknown_sizes(step, [*starts, *theta])]
-    op = Newton(Body([*body.avals, *[s.aval for s in sizes]], step), len(starts), count, limit)
-    node = make(op, *starts, *theta, *sizes)
-    found = restore([make(Item(k), node) for k in range(len(starts))] if len(starts) > 1 else [node])
-    return implicit(found, root=f)
-
-
-def _length(xs: Sequence[Tensor]) -> Tensor:
-    """The Euclidean length of all the numbers together."""
-    total: Any = sum(F.sum(F.square(F.absolute(x))) for x in xs)
-    found: Tensor = F.sqrt(total)
-    return found

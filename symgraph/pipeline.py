@@ -13,6 +13,7 @@ from .rewrite.contractions import plan_contractions
 from .rewrite.engine import compose
 from .rewrite.expand import EXPAND
 from .rewrite.factorizations import share_factorizations
+from .rewrite.gram import GRAM
 from .rewrite.layout import ARRANGE
 from .rewrite.lower import LOWER
 from .rewrite.sums import order_sums
@@ -20,9 +21,9 @@ from .rewrite.sums import order_sums
 
 def rewritten(given: list[Tensor], optimize: bool, style: str = "fast") -> tuple[list[Tensor], NodeMap, frozenset[str]]:
     """The graph ready for emission, the successor of every node as written, and the warnings that are harmless."""
-    passes: list[RuleSet] = [STABILIZE + SIMPLIFY, LOWER, SIMPLIFY] if optimize else [STABILIZE, LOWER]
+    passes: list[RuleSet] = [STABILIZE + SIMPLIFY, GRAM, LOWER, SIMPLIFY] if optimize else [STABILIZE, LOWER]
     if optimize and style == "fast":
-        passes.insert(2, EXPAND)
+        passes.insert(3, EXPAND)
     quiet: set[str] = set()
     whole: list[Tensor] = []
     nodes, mapping = list(given), {node: node for node in toposort(given)}

@@ -29,13 +29,10 @@ from ..ops import elementwise as ew
 from ..ops import special
 from ..ops.base import Elementwise, Mask, as_tensor, mask_and, mask_or, times
 from ..ops.late import F
-from .series import Coefficient, Series, Sum, convolution, mask_at, quotient, scaled
+from .series import Coefficient, More, Series, Sum, convolution, follow, mask_at, quotient, scaled
 
 if TYPE_CHECKING:
     from .propagation import Jets
-
-More = Callable[[int], Coefficient]
-"""Makes the k-th coefficient, k >= 1, once the lower ones exist."""
 
 LARGEST_PRODUCT = 64
 """The largest exponent at which a power is multiplied out."""
@@ -76,55 +73,83 @@ def from_partials(jets: Jets, z: Series, op: Elementwise, xs: Sequence[Series]) 
     if not moving:
         return None
     z.mask = union([mask_and(x.mask, s) for x, _, s in moving])
+    if not any(isinstance(p, Tensor) and jets.depends(p, boundary) for _, p, _ in moving):
+        fixed_partials = [(p if not isinstance(p, Tensor) else jets.lift(p, boundary).primal, s) for _, p, s in moving]
+        operands = [x for x, _, _ in moving]
+        return follow(z, operands, lambda parts: _straight(operands, parts, fixed_partials))
+    z.by_rate = True
 
     @cache
     def made() -> More:  # when first asked for: a partial may be an op like this one, without end
         divided = _as_quotient(moving[0][1]) if len(moving) == 1 and moving[0][2] is None else None
-        if divided is not None and (bottom := jets.lift(divided[1], boundary)).active:
-            return _left_quotient(z, moving[0][0], divided[0], bottom)
+        if divided is not None:
+            return _left_quotient(z, moving[0][0], divided[0], jets.lift(divided[1], boundary))
         return _chain_rule([(x, jets.lift(as_tensor(p), boundary), p, s) for x, p, s in moving])
 
     return lambda k: made()(k)
 
 
+def _straight(xs: Sequence[Series], parts: Sequence[Coefficient], partials: Sequence[tuple[Any, Mask]]) -> Coefficient:
+    """The sum of p x[k] over operands, with partials that do not change."""
+    found = Sum()
+    for x, u, (p, select) in zip(xs, parts, partials, strict=True):
+        _add_term(found, x, u, p, select)
+    return found.total()
+
+
+def _add_term(found: Sum, x: Series, u: Coefficient, p: Any, select: Mask) -> None:
+    within = mask_and(x.mask, select)
+    if u is None:
+        return
+    if select is not None:
+        found.add(times(u, p, select, within))
+    elif isinstance(p, Tensor):
+        found.add(u, p, mask=within)
+    else:
+        found.add(scaled(p, u))
+
+
 def _chain_rule(terms: Sequence[tuple[Series, Series, Any, Mask]]) -> More:
-    """z[k] = sum over operands of x[k] p[0] + 1/k * sum over j = 1 ... k-1 of j x[j] p[k-j]."""
+    """k z[k] = the sum over operands of j x[j] p[k-j], j = 1 ... k."""
 
     def more(k: int) -> Coefficient:
-        straight, mixed = Sum(), Sum()
+        found = Sum()
         for x, p, stated, select in terms:
-            within = mask_and(x.mask, select)
-            if x[k] is not None and select is not None:
-                straight.add(times(x[k], p.primal if isinstance(stated, Tensor) else stated, select, within))  # type: ignore[arg-type]
-            elif isinstance(stated, Tensor):
-                straight.add(x[k], p.primal, mask=within)
-            else:
-                straight.add(scaled(stated, x[k]))
+            _add_term(found, x, x.rate(k), p.primal if isinstance(stated, Tensor) else stated, select)
             for j in range(1, k):
-                if p.active and p[k - j] is not None:
-                    mixed.add(x.rate(j), p[k - j], mask=within)
-        return straight.add(mixed.total(Fraction(1, k))).total()
+                if p[k - j] is not None:
+                    _add_term(found, x, x.rate(j), p[k - j], select)
+        return found.total()
 
     return more
 
 
 def _as_quotient(p: Any) -> tuple[float, Tensor] | None:
     """(c, d) with p = c / d and a number c."""
-    if isinstance(p, Tensor) and p.op is ew.divide and isinstance(p.inputs[0].op, Constant):
-        number = p.inputs[0].op.number
+    if isinstance(p, Tensor) and p.op is ew.divide:
+        number = _real_number(p.inputs[0])
         return None if number is None else (number, p.inputs[1])
     return None
 
 
+def _real_number(x: Tensor) -> float | None:
+    """The real number that a constant is, also one of complex dtype; or None."""
+    number = x.op.number if isinstance(x.op, Constant) else None
+    if number is None or complex(number).imag:
+        return None
+    return complex(number).real
+
+
 def _left_quotient(z: Series, x: Series, c: float, d: Series) -> More:
+    """d[0] k z[k] = c k x[k] - the sum of j z[j] d[k-j], j = 1 ... k-1."""
+    number = int(c) if c.is_integer() else c
+
     def more(k: int) -> Coefficient:
-        mixed = Sum()
+        top = Sum().add(scaled(number, x.rate(k)))
         for j in range(1, k):
             if d[k - j] is not None:
-                mixed.add(z.rate(j), d[k - j], mask=z.mask)
-        number = Fraction(c) if float(abs(c)).is_integer() else c
-        top = Sum().add(scaled(number, x[k])).add(mixed.total(Fraction(-1, k))).total()
-        return quotient(top, d.primal, z.mask)
+                top.add(z.rate(j), d[k - j], weight=-1, mask=z.mask)
+        return quotient(top.total(), d.primal, z.mask)
 
     return more
 
@@ -135,6 +160,10 @@ def _left_quotient(z: Series, x: Series, c: float, d: Series) -> More:
 def _multiply(jets: Jets, z: Series, op: Any, xs: Sequence[Series]) -> More:
     x, y = xs
     z.mask = union([v.mask for v in xs if v.active])
+    if not y.active:
+        return follow(z, [x], lambda part: Sum().add(part[0], y.primal, mask=x.mask).total())
+    if not x.active:
+        return follow(z, [y], lambda part: Sum().add(part[0], x.primal, mask=y.mask).total())
     return lambda k: convolution(x, y, k).total()
 
 
@@ -157,7 +186,9 @@ def _masked_multiply(jets: Jets, z: Series, op: Any, xs: Sequence[Series]) -> Mo
 def _divide(jets: Jets, z: Series, op: Any, xs: Sequence[Series]) -> More:
     x, y = xs
     z.mask = union([v.mask for v in xs if v.active])
-    return lambda k: quotient(convolution(y, z, k, 1).add(scaled(-1, x[k])).total(Fraction(-1)), y.primal, z.mask)
+    if not y.active:
+        return follow(z, [x], lambda part: quotient(part[0], y.primal, x.mask))
+    return lambda k: quotient(convolution(y, z, k, 1).add(scaled(-1, x[k])).total(-1), y.primal, z.mask)
 
 
 def _reciprocal(jets: Jets, z: Series, op: Any, xs: Sequence[Series]) -> More:
@@ -165,7 +196,7 @@ def _reciprocal(jets: Jets, z: Series, op: Any, xs: Sequence[Series]) -> More:
     z.mask = x.mask
 
     def more(k: int) -> Coefficient:
-        return Sum().add(z.primal, convolution(x, z, k, 1).total(Fraction(-1)), mask=z.mask).total()
+        return Sum().add(z.primal, convolution(x, z, k, 1).total(-1), mask=z.mask).total()
 
     return more
 
@@ -189,15 +220,14 @@ def _sqrt(jets: Jets, z: Series, op: Any, xs: Sequence[Series]) -> More:
 
 def _power(jets: Jets, z: Series, op: Any, xs: Sequence[Series]) -> More | None:
     x, y = xs
-    number = y.primal.op.number if isinstance(y.primal.op, Constant) else None
-    if number is None or isinstance(number, complex) or y.active:
+    n = _real_number(y.primal)
+    if n is None or y.active:
         return from_partials(jets, z, op, xs)
-    n = float(number)
     if n == 0.5:
         return _sqrt(jets, z, op, xs)
     if n < 0:
         z.mask = x.mask
-        return lambda k: _power_recurrence(z, x, number, k)
+        return lambda k: _power_recurrence(z, x, n, k)
     if not n.is_integer() or not 1 <= n <= LARGEST_PRODUCT:
         return from_partials(jets, z, op, xs)  # exact where x = 0
     product = jets.lift(_multiplied_out(x.node, int(n)), frozenset([z.node, x.node]))
@@ -219,8 +249,8 @@ def _power_recurrence(z: Series, x: Series, n: float, k: int) -> Coefficient:
     for j in range(1, k + 1):
         weight = n * j - (k - j)
         if x[j] is not None and z[k - j] is not None and weight:
-            exact = Fraction(weight) if float(weight).is_integer() else weight
-            found.add(x[j], z[k - j], exact / k, mask=x.mask)
+            exact = Fraction(int(weight), k) if weight.is_integer() else weight / k
+            found.add(x[j], z[k - j], exact, mask=x.mask)
     return quotient(found.total(), x.primal, z.mask)
 
 
@@ -230,14 +260,12 @@ def _where(jets: Jets, z: Series, op: Any, xs: Sequence[Series]) -> More | None:
     branches = [(condition, x), (~condition, y)]
     z.mask = union([mask_and(m, v.mask) for m, v in branches if v.active])
 
-    def more(k: int) -> Coefficient:
-        u, v = x[k], y[k]
-        if u is None and v is None:
-            return None
-        made: Tensor = ew.where(condition, 0 if u is None else u, 0 if v is None else v)
+    def at(parts: list[Coefficient]) -> Coefficient:
+        u, v = [0 if part is None else part for part in parts]
+        made: Tensor = ew.where(condition, u, v)
         return made
 
-    return more if x.active or y.active else None
+    return follow(z, [x, y], at) if x.active or y.active else None
 
 
 RULES: dict[Any, Callable[..., More | None]] = {

@@ -18,8 +18,8 @@ there, with series x[1] + 2 x[2] t + ... . So a series keeps the node it stands 
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
-from fractions import Fraction
 from functools import cache, partial
 from itertools import product
 from typing import Any
@@ -33,8 +33,8 @@ from ..ops.late import F
 from ..ops.linalg import Inverse, Solve
 from ..ops.mapped import MapRows, apply
 from ..provenance import current
-from .elementwise import RULES, More, from_partials
-from .series import Coefficient, Series, Sum, convolution, fixed, scaled
+from .elementwise import RULES, from_partials
+from .series import Coefficient, More, Series, Sum, fixed, follow
 
 
 class Group:
@@ -58,10 +58,22 @@ class Jets:
 
     def lift(self, expression: Tensor, boundary: frozenset[Tensor]) -> Any:
         """The series of an expression in nodes that have been seen, the boundary: the nodes above it are seen now."""
-        for node in toposort([expression], stop=_Seen(self.table, boundary)):
+        for node in toposort([expression], stop=ChainMap(self.table, dict.fromkeys(boundary))):
             if node not in self.table and node not in boundary:
                 self.enter(node)
         return self.of(expression)
+
+    def depends(self, expression: Tensor, boundary: frozenset[Tensor]) -> bool:
+        """Whether an expression changes with t, as far as can be said without its series: a sign or a floor does not."""
+        active: set[Tensor] = set()
+        for node in toposort([expression], stop=ChainMap(self.table, dict.fromkeys(boundary))):
+            if node in self.table or node in boundary:
+                if self.of(node).active:
+                    active.add(node)
+            elif any(x in active for x in node.inputs) and (isinstance(node.aval, tuple) or is_inexact(node.dtype)):
+                if not _is_steady(node, active):
+                    active.add(node)
+        return expression in active
 
     def enter(self, node: Tensor, order: int | None = None) -> None:
         """Give a node its series; with `order`, made up to there at once."""
@@ -92,7 +104,7 @@ class Jets:
             return z
         z.more = self._rule(z, node.op, xs)
         if z.more is not None and order is not None:
-            z[order]
+            z.fill(order)
         return None if z.more is None else z
 
     def _group(self, node: Tensor, primal: Tensor, xs: list[Any], order: int | None) -> Group:
@@ -106,8 +118,10 @@ class Jets:
         for i, z in enumerate(group.items):
             z.more = partial(_each, mores, i)
             z.active = is_inexact(z.node.dtype)
-            if order is not None:
-                z[order]
+            z.by_rate = True
+        if order is not None:
+            for z in group.items:
+                z.fill(order)
         return group
 
     def _rule(self, z: Series, op: Any, xs: list[Any]) -> More | None:
@@ -119,11 +133,12 @@ class Jets:
         if isinstance(op, Linear):
             return _linear(z, op, xs)
         if isinstance(op, Multilinear):
-            return lambda k: _cauchy(op, xs, k)
+            return _multilinear(z, op, xs)
+        z.by_rate = True
         return partial(_each, self._by_jvp(z, op, xs), 0)
 
     def _by_jvp(self, z: Any, op: Any, xs: list[Any]) -> Callable[[], list[More]]:
-        """The rule for any op, for each of its outputs: y[k] = E[k-1] / k, with E(t) the series of its jvp.
+        """The rule for any op, for each of its outputs: k y[k] = E[k-1], with E(t) the series of its jvp.
 
         It is made when first asked for: the jvp may be written with ops like this one, without end.
         """
@@ -137,7 +152,9 @@ class Jets:
             return list(made) if isinstance(z, Group) else [made]
 
         def symbols() -> dict[Any, Tensor]:
-            one_each = {x.node: make_fresh(Symbol("t", ShapedArray(x.node.shape, x.node.dtype))) for x in xs if x.active}
+            one_each = {
+                x.node: make_fresh(Symbol("t", ShapedArray(x.node.shape, x.node.dtype))) for x in xs if x.active
+            }
             return {x: one_each[x.node] for x in xs if x.active}
 
         @cache
@@ -152,25 +169,20 @@ class Jets:
         return made
 
 
+def _is_steady(node: Tensor, active: set[Tensor]) -> bool:
+    """Whether an elementwise op is constant piece by piece in its active operands."""
+    if not isinstance(node.op, Elementwise) or node.op.partials is None:
+        return False
+    partials = node.op.partials(node, *node.inputs)
+    return all(p is None for x, p in zip(node.inputs, partials, strict=True) if x in active)
+
+
 def _each(mores: Callable[[], list[More]], i: int, k: int) -> Coefficient:
     return mores()[i](k)
 
 
 def _none(k: int) -> None:
     return None
-
-
-class _Seen:
-    """The union of a table and a set, as `toposort` asks it."""
-
-    def __init__(self, table: Mapping[Tensor, Any], boundary: frozenset[Tensor]) -> None:
-        self.table, self.boundary = table, boundary
-
-    def __contains__(self, node: object) -> bool:
-        return node in self.table or node in self.boundary
-
-    def __bool__(self) -> bool:
-        return True
 
 
 def _derivative(x: Series, t: Tensor) -> Series:
@@ -180,16 +192,16 @@ def _derivative(x: Series, t: Tensor) -> Series:
 
 
 def _integral(e: Series) -> More:
-    return lambda k: scaled(Fraction(1, k), e[k - 1])
+    return lambda k: e[k - 1]
 
 
 def _piecewise(z: Any, op: Primitive, xs: list[Any]) -> list[More]:
-    """The op's jvp on each coefficient, for what is linear piece by piece."""
+    """The op's jvp on each rate, for what is linear piece by piece."""
     nodes = [x.primal for x in xs]
 
     @cache
     def at(k: int) -> Any:
-        ts = [x[k] for x in xs]
+        ts = [x.rate(k) if x.active else None for x in xs]
         return None if all(t is None for t in ts) else op.pushforward(ts, z.primal, nodes)
 
     if not isinstance(z, Group):
@@ -208,12 +220,16 @@ def _output(at: Callable[[int], Any], i: int, k: int) -> Coefficient:
 def _linear(z: Series, op: Linear, xs: list[Any]) -> More:
     nodes = [x.primal for x in xs]
     z.mask = xs[0].mask if isinstance(op, Cast) else None
+    return follow(z, xs, lambda parts: op.pushforward(parts, z.primal, nodes))
 
-    def more(k: int) -> Coefficient:
-        ts = [x[k] for x in xs]
-        return None if all(t is None for t in ts) else op.pushforward(ts, z.primal, nodes)
 
-    return more
+def _multilinear(z: Series, op: Multilinear, xs: list[Any]) -> More:
+    moving = [i for i, x in enumerate(xs) if x.active]
+    if len(moving) > 1:
+        return lambda k: _cauchy(op, xs, k)
+    (i,) = moving
+    nodes = [x.primal for x in xs]
+    return follow(z, [xs[i]], lambda part: make(op, *nodes[:i], part[0], *nodes[i + 1 :]))  # type: ignore[arg-type]
 
 
 def _cauchy(op: Multilinear, xs: list[Any], k: int) -> Coefficient:
@@ -242,8 +258,8 @@ def _solve(jets: Jets, z: Series, op: Any, xs: Sequence[Series]) -> More:
         if top is None:
             return None
         if vector and top.ndim > 1:
-            return F.squeeze(F.solve(a.primal, F.expand_dims(top, -1)), axis=-1)  # type: ignore[no-any-return]
-        return F.solve(a.primal, top)  # type: ignore[no-any-return]
+            return F.squeeze(F.solve(a.primal, F.expand_dims(top, -1)), axis=-1)
+        return F.solve(a.primal, top)
 
     return more
 
@@ -297,9 +313,7 @@ def _map_rows(op: MapRows, xs: list[Any], order: int) -> list[list[Coefficient]]
 # The walk ------------------------------------------------------------------------------------------------------------
 
 
-def coefficients_of(
-    outputs: Sequence[Tensor], known: Mapping[Tensor, Series], order: int
-) -> list[list[Coefficient]]:
+def coefficients_of(outputs: Sequence[Tensor], known: Mapping[Tensor, Series], order: int) -> list[list[Coefficient]]:
     """For each output its coefficients up to `order`, from the series of the nodes where t enters."""
     jets = Jets(known)
     for node in toposort(outputs, stop=jets.table):

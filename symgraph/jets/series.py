@@ -12,7 +12,7 @@ not taken, and products with them are 0 whatever the other factor is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from math import isfinite
 from typing import Any
@@ -21,27 +21,32 @@ from ..core import Constant, Tensor
 from ..ops.base import Mask, broadcast_like, cast, mask_and, times
 
 Coefficient = Tensor | None
-Number = Fraction | float | complex
+More = Callable[[int], Coefficient]
+"""Makes the k-th coefficient, k >= 1, once the lower ones exist."""
+
+Number = int | Fraction | float
 
 
 class Series:
-    """The series of one node: `node` is where it stands in the graph, `s[k]` its k-th coefficient, of one shape and dtype."""
+    """The series of one node: `node` is where it stands in the graph, `s[k]` its k-th coefficient, of one shape and dtype.
 
-    __slots__ = ("active", "coefficients", "mask", "more", "node")
+    `more(k)` makes the k-th coefficient from lower ones; for a series given `by_rate` it makes `rate(k)`. What is
+    integrated (y' = p x') is given by its rates, and a linear op takes these as they are, so a network of layers
+    never multiplies by k what was divided by k.
+    """
+
+    __slots__ = ("active", "by_rate", "coefficients", "mask", "more", "node", "rates")
 
     def __init__(
-        self,
-        node: Tensor,
-        primal: Tensor,
-        more: Callable[[int], Coefficient] | None = None,
-        mask: Mask = None,
-        active: bool = True,
+        self, node: Tensor, primal: Tensor, more: More | None = None, mask: Mask = None, by_rate: bool = False
     ) -> None:
         self.node = node
         self.coefficients: list[Coefficient] = [primal]
+        self.rates: list[Coefficient] = [None]
         self.more = more
         self.mask = mask
-        self.active = active
+        self.by_rate = by_rate
+        self.active = True
         """Whether a coefficient but the first may differ from 0."""
 
     @property
@@ -55,23 +60,38 @@ class Series:
         if not self.active and k:
             return None
         while len(self.coefficients) <= k:
-            assert self.more is not None
-            self.coefficients.append(self._fitted(self.more(len(self.coefficients))))
+            n = len(self.coefficients)
+            self.coefficients.append(scaled(Fraction(1, n), self.rate(n)) if self.by_rate else self._made(n))
         return self.coefficients[k]
 
-    def _fitted(self, c: Coefficient) -> Coefficient:
+    def rate(self, k: int) -> Coefficient:
+        """k x[k], the coefficient of t**(k-1) in x'(t)."""
+        if not self.active:
+            return None
+        if not self.by_rate:
+            return scaled(k, self[k])
+        while len(self.rates) <= k:
+            self.rates.append(self._made(len(self.rates)))
+        return self.rates[k]
+
+    def fill(self, order: int) -> None:
+        """Make what `more` makes up to an order."""
+        if self.active and order:
+            self.rate(order) if self.by_rate else self[order]
+
+    def _made(self, k: int) -> Coefficient:
+        assert self.more is not None
+        c = self.more(k)
         if c is None or is_zero(c):
             return None
         return cast(broadcast_like(c, self.primal), self.primal.dtype)
 
-    def rate(self, k: int) -> Coefficient:
-        """k x[k], the coefficient of t**(k-1) in x'(t)."""
-        return scaled(k, self[k])
-
 
 def fixed(node: Tensor, primal: Tensor | None = None) -> Series:
     """The series of what does not depend on t."""
-    return Series(node, node if primal is None else primal, active=False)
+    found = Series(node, node if primal is None else primal)
+    found.active = False
+    return found
 
 
 # Sums of products ----------------------------------------------------------------------------------------------------
@@ -86,7 +106,7 @@ class Sum:
     def __init__(self) -> None:
         self.terms: dict[Tensor, Number] = {}
 
-    def add(self, u: Coefficient, v: Coefficient = None, weight: Number = Fraction(1), mask: Mask = None) -> Sum:
+    def add(self, u: Coefficient, v: Coefficient = None, weight: Number = 1, mask: Mask = None) -> Sum:
         """Add `weight * u * v`, or `weight * u` where there is no `v`; outside `mask` the product is 0."""
         if u is None:
             return self
@@ -99,19 +119,19 @@ class Sum:
         self.terms[u] = found
         return self
 
-    def add_all(self, other: Iterable[tuple[Coefficient, Coefficient, Mask]], weight: Number = Fraction(1)) -> Sum:
+    def add_all(self, other: Iterable[tuple[Coefficient, Coefficient, Mask]], weight: Number = 1) -> Sum:
         """Add `weight * u * v` for each of the products."""
         for u, v, mask in other:
             if u is not None and v is not None:
                 self.add(u, v, weight, mask)
         return self
 
-    def total(self, scale: Number = Fraction(1)) -> Coefficient:
+    def total(self, scale: Number = 1) -> Coefficient:
         """`scale` times the sum, or None for none. Terms of equal weight are added before they are scaled."""
         groups: dict[Any, list[tuple[bool, Tensor]]] = {}
         for u, c in self.terms.items():
             if c != 0:
-                negative = not isinstance(c, complex) and c < 0
+                negative = c < 0
                 groups.setdefault(-c if negative else c, []).append((negative, u))
         if len(groups) == 1:
             ((weight, signed),) = groups.items()
@@ -134,7 +154,7 @@ def _scaled_sum(weight: Number, signed: list[tuple[bool, Tensor]]) -> Coefficien
     return scaled(-weight if flipped else weight, total)
 
 
-def scaled(weight: Number | int, u: Coefficient) -> Coefficient:
+def scaled(weight: Number, u: Coefficient) -> Coefficient:
     """`weight * u`, with numbers joined."""
     if u is None or weight == 0:
         return None
@@ -154,8 +174,8 @@ def _number_and_rest(u: Tensor) -> tuple[Number, Tensor]:
         return -c, rest
     number = number_of(u)
     if number is None:
-        return Fraction(1), u
-    return Fraction(number) if float(number).is_integer() else number, u if number == 1 else _ones_like(u)
+        return 1, u
+    return int(number) if number.is_integer() else number, u if number == 1 else _ones_like(u)
 
 
 def _ones_like(u: Tensor) -> Tensor:
@@ -215,3 +235,15 @@ def quotient(u: Coefficient, v: Tensor, mask: Mask) -> Coefficient:
     if mask is None:
         return u / v
     return times(u, 1 / v, None, mask)
+
+
+def follow(z: Series, xs: Sequence[Series], at: Callable[[list[Coefficient]], Coefficient]) -> More:
+    """The rule of what is linear in its moving operands together: `at` of their coefficients, or of their rates."""
+    moving = [x for x in xs if x.active]
+    z.by_rate = all(x.by_rate for x in moving)
+
+    def more(k: int) -> Coefficient:
+        parts = [x.rate(k) if z.by_rate else x[k] if x.active else None for x in xs]
+        return None if all(part is None for part in parts) else at(parts)
+
+    return more

@@ -253,5 +253,7 @@ def row_operands(operands: Sequence[Labels], output: Labels) -> tuple[bool, ...]
     a, b = operands
     if len(set(a)) < len(a) or set(a) != set(b) or not set(output) < set(a):
         return None
+    if len(a) - len(output) > 1:  # axes are joined, by sizes that a block of rows does not know
+        return None
     rows: tuple[Any, ...] = tuple(labels[0] == output[0] for labels in operands)
     return rows if all(rows) else None

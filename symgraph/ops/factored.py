@@ -37,6 +37,8 @@ class FactorLU(Primitive):
         return [f"{out} = {made}", f"if {out}[2] > 0:", '    raise np.linalg.LinAlgError("Singular matrix")']
 
     def evaluate(self, *values: Any) -> Any:
+        if not values[0].size:
+            return values[0], np.empty(0, np.int32)
         return tuple(evaluate_source(self, values)[:2])
 
     def cost(self, y: Any, a: ShapedArray) -> Any:
@@ -63,6 +65,9 @@ class SolveLU(Primitive):
             return made
         test = " and ".join(code.size(n).within(code.AND) for n in sizes)
         return Code(f"{made} if {test} else {b.atom}.copy()", code.TERNARY)
+
+    def evaluate(self, *values: Any) -> Any:
+        return evaluate_source(self, values) if values[2].size else values[2]
 
     def cost(self, y: Any, lu: ShapedArray, pivots: ShapedArray, b: ShapedArray) -> Any:
         return 2 * lu.shape[0] * dims.prod(b.shape)

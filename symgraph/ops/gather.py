@@ -336,7 +336,7 @@ def _set_batch(
     if whole or at_v is not None:
         v = F.broadcast_to(v, (n, *v.shape)) if at_v is None else front(v, at_v)
     at = position(op.axes)
-    if all(b is None for b in lines) and at == op.axes[0]:
+    if all(b is None for b in lines) and op.axes[-1] - op.axes[0] == len(op.axes) - 1:  # the places stay where they are
         axes: tuple[int, ...] = tuple(a + 1 for a in op.axes)
         return make(ScatterSet(axes, op.unique), x, _placed(v, x, axes, indices), *indices), 0
     axes = (0, *[a + 1 for a in op.axes])

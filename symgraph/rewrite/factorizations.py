@@ -101,9 +101,7 @@ def _before_the_loop(node: Tensor, op: MapRows) -> Tensor:
         if found is not None and found[0] in outside and found[0] not in inside:
             matrix = found[0]
             factors = lu_factor(node.inputs[matrix.op.index])  # type: ignore[attr-defined]
-            inside[matrix] = tuple(
-                make(Bound(len(operands) + k, f.shape, f.dtype)) for k, f in enumerate(factors)
-            )
+            inside[matrix] = tuple(make(Bound(len(operands) + k, f.shape, f.dtype)) for k, f in enumerate(factors))
             operands += factors
     if not inside:
         return node

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..core import Item, Tensor
 from ..ops.base import Elementwise, Primitive
-from ..ops.custom import Transparent
+from ..ops.rules import Transparent
 from .pattern import NO_RULES, NodeRule, Rule, RuleSet
 
 

@@ -15,14 +15,18 @@ from collections.abc import Sequence
 from ..core import Constant, Tensor, building, make, rebuild, toposort
 from ..dims import same_shape
 from ..ops.base import Primitive
-from ..ops.einsum import contraction
+from ..ops.einsum import Einsum, contraction
 from ..ops.late import F
 from ..ops.reduce import Sum
 from ..provenance import current, name_of
+from .contractions.regions import elements
 from .engine import Mapping
 
 FEWEST = 4
 """Shorter sums are left as they are written."""
+
+SMALLER = 8
+"""A factor with so many times fewer elements than its product is negated in its place."""
 
 
 @building()
@@ -85,7 +89,7 @@ def _is_sparse(x: Tensor) -> bool:
 
 
 def _opposite(x: Tensor) -> Tensor | None:
-    """-x where a number among its factors can take the sign, else None."""
+    """-x where a number or a far smaller array among its factors can take the sign, else None."""
     if isinstance(x.op, Constant):
         return make(Constant(-x.op.value, x.op.weak)) if not x.ndim and x.dtype.kind == "f" else None
     if x.op in (F.multiply, F.divide):
@@ -93,6 +97,10 @@ def _opposite(x: Tensor) -> Tensor | None:
             opposite = _opposite(x.inputs[i])
             if opposite is not None:
                 return rebuild(x, [*x.inputs[:i], opposite, *x.inputs[i + 1 :]])
+    if x.op is F.multiply or isinstance(x.op, Einsum):
+        i = min(range(len(x.inputs)), key=lambda i: elements(x.inputs[i]))
+        if SMALLER * elements(x.inputs[i]) <= elements(x):
+            return rebuild(x, [*x.inputs[:i], -x.inputs[i], *x.inputs[i + 1 :]])
     return None
 
 

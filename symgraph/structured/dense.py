@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..core import Tensor
+from ..core import Tensor, make
 from ..dims import Shape, same
 from ..dtypes import DType
+from ..ops.diagonal import DiagonalMatrix
 from ..ops.einsum import contraction
 from ..ops.late import F
+from .bands import diagonal_of, length_of
 from .term import Label, Labels, Place, Term, at
 
 
@@ -19,6 +21,12 @@ def dense(term: Term, y: Shape, x: Shape, dtype: DType) -> Tensor:
         row, col = term.rows[0].label, term.cols[0].label
         if row is not None and row == col and term.is_full(term.rows[0], y[0]) and same(y[0], x[0]):
             return F.eye(y[0], dtype=dtype)
+    if len(term.rows) == len(term.cols) == 1:
+        found = diagonal_of(term.rows[0], term.cols[0])
+        if found is not None and isinstance(found[2], int) and found[2]:
+            label, start, k = found
+            if same(start, max(-k, 0)) and same(term.sizes[label], length_of(k, y[0], x[0])):
+                return make(DiagonalMatrix(k, y[0], x[0]), term.value((label,), dtype))
     return placed(term, (*term.rows, *term.cols), (*y, *x), dtype)
 
 

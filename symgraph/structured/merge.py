@@ -7,12 +7,14 @@ Without it the terms of a graph with branches, such as a residual network, would
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from ..core import Tensor
+from ..dims import Size
 from ..dtypes import DType
-from .term import Factor, Label, Labels, Place, Term
+from ..ops.einsum import contraction
+from .term import Factor, Label, Labels, Place, Term, new_label, spread
 
 MOST_ALIKE = 6
 """More terms than this over the same axes are added up as arrays."""
@@ -52,7 +54,9 @@ def pattern(term: Term) -> Hashable:
 
 
 def renamed(term: Term, names: dict[Label, Label]) -> Term:
-    """The term with other labels."""
+    """The term with other labels; one of its own that has a name given to another is called anew."""
+    own = {k for _, labels in term.factors for k in labels}.union(term.sizes)
+    names = names | {k: new_label() for k in own.intersection(names.values()).difference(names)}
 
     def place(p: Place) -> Place:
         return Place(p.offset, tuple((names.get(k, k), s) for k, s in p.steps))
@@ -71,58 +75,70 @@ def _with_labels_of(term: Term, model: Term) -> Term:
 
 
 def _sum(a: Term, b: Term) -> Term | None:
-    """a + b as one term, or None."""
-    if _same_product(a, b):
+    """a + b as one term, or None: what both have in common is kept, the rest of one is added to the rest of the other.
+
+    The sum is taken where it makes nothing larger: where one rest is a single factor with all the labels of the other, or
+    where both hang on the common part by the same labels, inner ones among them.
+    """
+    b, common, left, right = _matched(a, b)
+    if not left and not right:
         return replace(a, scale=a.scale + b.scale)
     outer = set(a.outer)
-    left, right = _without(a.factors, b.factors), _without(b.factors, a.factors)
-    if len(left) > 1 or len(right) > 1 or any(not set(ls) <= outer for _, ls in (*left, *right)):
+    held = outer.union(*[ls for _, ls in common])
+    inner = held - outer
+    i, j = ({k for _, ls in rest for k in ls} & held for rest in (left, right))
+    larger = i if len(i) >= len(j) else j
+    if not (i <= larger and j <= larger):
         return None
-    common = _without(a.factors, left)
-    if any(not set(ls) <= outer for _, ls in common):
+    single = any(len(rest) == 1 and set(rest[0][1]) == larger for rest in (left, right))
+    if not single and not (i == j and larger & inner):
         return None
-    labels: Labels = tuple(k for k in a.outer if k in (left or right)[0][1])
-    if left and right and set(right[0][1]) != set(labels):
-        return None
-    terms = [Term(tuple(f), (), (), a.sizes, t.scale) for f, t in ((left, a), (right, b))]
-    first, second = [t.value(labels, labels_dtype(left or right)) if t.factors else t.scale for t in terms]
-    term = replace(a, factors=tuple(common), scale=1)
-    return term.with_factor(first + second, labels)
+    labels = tuple(k for k in (*a.outer, *sorted(inner)) if k in larger)
+    sizes = {**b.sizes, **a.sizes}
+    values = [_rest(rest, t.scale, labels, sizes) for rest, t in ((left, a), (right, b))]
+    kept = {k: n for k, n in sizes.items() if k in held}
+    return replace(a, factors=tuple(common), sizes=kept, scale=1).with_factor(values[0] + values[1], labels)
 
 
-def labels_dtype(factors: Sequence[Factor]) -> DType:
-    return factors[0][0].dtype
+def _rest(factors: Sequence[Factor], scale: Any, labels: Labels, sizes: Mapping[Label, Size]) -> Any:
+    """A product that broadcasts over the axes `labels`, or a number."""
+    if not factors:
+        return scale
+    own = tuple(k for k in labels if any(k in ls for _, ls in factors))
+    x = contraction([ls for _, ls in factors], own, [x for x, _ in factors], sizes)
+    x = x if scale == 1 else -x if scale == -1 else x * scale
+    return spread(x, own, labels)
 
 
-def _without(factors: Sequence[Factor], others: Sequence[Factor]) -> list[Factor]:
-    gone: list[tuple[Tensor, Labels]] = list(others)
-    kept = []
-    for factor in factors:
-        match = next((i for i, f in enumerate(gone) if f[0] is factor[0] and f[1] == factor[1]), None)
-        if match is None:
-            kept.append(factor)
-        else:
-            gone.pop(match)
-    return kept
-
-
-def _same_product(a: Term, b: Term) -> bool:
-    """Whether the factors are the same, up to the names of inner labels."""
-    if len(a.factors) != len(b.factors):
-        return False
+def _matched(a: Term, b: Term) -> tuple[Term, list[Factor], list[Factor], list[Factor]]:
+    """`b` with its inner labels called as those of `a` wherever their factors are the same, the factors that both have,
+    and the rest of each."""
     outer = set(a.outer)
     names: dict[Label, Label] = {}
-    taken: set[Label] = set()
-    for (x, ls), (y, ks) in zip(a.factors, b.factors, strict=True):
-        if x is not y:
-            return not _without(a.factors, b.factors)
-        for k, other in zip(ls, ks, strict=True):
-            if (k in outer) != (other in outer) or (k in outer and k != other):
+    rest_b = list(range(len(b.factors)))
+    common: list[int] = []
+    for i, (x, ls) in enumerate(a.factors):
+        for j in rest_b:
+            y, ks = b.factors[j]
+            if x is y and _agree(ls, ks, outer, names):
+                names.update((k, own) for own, k in zip(ls, ks, strict=True) if k not in outer)
+                rest_b.remove(j)
+                common.append(i)
+                break
+    b = renamed(b, names)
+    left = [f for i, f in enumerate(a.factors) if i not in common]
+    return b, [a.factors[i] for i in common], left, [b.factors[j] for j in rest_b]
+
+
+def _agree(ls: Labels, ks: Labels, outer: set[Label], names: Mapping[Label, Label]) -> bool:
+    """Whether labels of b can be called as those of a: outer ones are the same, inner ones one to one."""
+    for own, k in zip(ls, ks, strict=True):
+        if own in outer or k in outer:
+            if own != k:
                 return False
-            if names.setdefault(k, other) != other:
-                return False
-            taken.add(other)
-    return len(taken) == len(names)
+        elif names.get(k, own) != own or (k not in names and own in names.values()):
+            return False
+    return len(set(zip(ls, ks, strict=True))) == len(set(ls)) == len(set(ks))
 
 
 def _added(terms: Sequence[Term], dtype: DType) -> Term:

@@ -16,8 +16,11 @@ from ..errors import ShapeError
 from ..ops.assembly import Assembly
 from ..ops.base import as_tensor, cast
 from ..ops.late import F
+from .bands import as_bands
 from .compose import on_diagonal, product
 from .dense import dense
+from .formula import formula
+from .merge import merged
 from .term import NotStructuredError, Term, fresh
 
 
@@ -41,6 +44,14 @@ class Structured(Tensor):
     def _split(self) -> int:
         rows: int = self.op.rows  # type: ignore[attr-defined]
         return rows
+
+    @property
+    def formula(self) -> str:
+        """The terms as a sum of products of matrices, after the names of long factors."""
+        return formula(self.terms)
+
+    def __str__(self) -> str:
+        return self.formula
 
     def dense(self) -> Tensor:
         """The array of shape `row_shape + column_shape`, as a plain tensor."""
@@ -105,6 +116,7 @@ Assembly.node_type = Structured
 
 def assembled(terms: Sequence[Term], y: Shape, x: Shape, of: Tensor) -> Structured:
     """The tensor of shape y + x that is the sum of the terms, a derivative `of` something."""
+    terms = merged([as_bands(t, y, x, of.dtype) for t in terms], of.dtype)
     parts = [dense(t, y, x, of.dtype) for t in terms] or [F.zeros((*y, *x), dtype=of.dtype)]
     node: Any = make(Assembly(len(y), len(parts)), *[cast(p, of.dtype) for p in parts], of)
     if not hasattr(node, "terms"):

@@ -25,7 +25,7 @@ from ..ops.base import as_tensor, strong
 from ..ops.creation import Full
 from ..ops.einsum import contraction
 from ..ops.late import F
-from ..ops.shape import BroadcastTo, Reshape
+from ..ops.shape import BroadcastTo, Reshape, Transpose
 
 Label = int
 Labels = tuple[Label, ...]
@@ -184,7 +184,7 @@ class Term:
         _, [(m, where)] = restricted(mask, self.rows[len(self.rows) - mask.ndim :], self.sizes, whole=True)
         row_labels = tuple(dict.fromkeys(k for p in self.rows for k in p.labels))
         inside = [(y, ls) for y, ls in self.factors if set(ls) <= set(row_labels)]
-        factors = [f for f in self.factors if f not in inside]
+        factors = [(y, ls) for y, ls in self.factors if not set(ls) <= set(row_labels)]
         scale: Any = 1
         if x is not None:
             scale, more = restricted(x, self.rows[len(self.rows) - x.ndim :], self.sizes)
@@ -193,15 +193,12 @@ class Term:
         term = replace(self.scaled(scale), factors=tuple(factors))
         if not inside:
             return term.with_factor(F.cast(m, dtype), where)
-        value = contraction([ls for _, ls in inside], labels, [y for y, _ in inside])
-        spread = _spread(m, where, labels)
+        here = spread(m, where, labels)
         if len(inside) == 1:
-            return term.with_factor(F.where(spread, value, 0), labels)
-        first, rest = inside[0], inside[1:]
-        if len(rest) > 1:
-            return term.with_factor(F.where(spread, value, 0), labels)
-        a, b = _spread(*first, labels), _spread(*rest[0], labels)
-        return term.with_factor(F.masked_multiply(spread, a, b), labels)
+            return term.with_factor(F.where(here, spread(*inside[0], labels), 0), labels)
+        *rest, last = inside
+        first = contraction([ls for _, ls in rest], labels, [y for y, _ in rest], self.sizes)
+        return term.with_factor(F.masked_multiply(here, first, spread(*last, labels)), labels)
 
     # Values
 
@@ -280,6 +277,8 @@ def restricted(
             todo.append((node.inputs[0], where))
         elif node.op is F.multiply and not whole and any(_is_smaller(a, node) for a in node.inputs):
             todo += [(a, where[node.ndim - a.ndim :]) for a in reversed(node.inputs)]
+        elif isinstance(node.op, Transpose):
+            todo.append((node.inputs[0], [where[node.op.axes.index(i)] for i in range(node.ndim)]))
         elif isinstance(node.op, Reshape) and _only_brings_ones(node):
             wide = [p for p, n in zip(where, node.shape, strict=True) if not same(n, 1)]
             inner = node.inputs[0]
@@ -360,7 +359,7 @@ def _turned(x: Tensor, labels: Labels, order: Labels) -> Tensor:
     return x if labels == order else F.transpose(x, tuple(labels.index(k) for k in order))
 
 
-def _spread(x: Tensor, labels: Labels, order: Labels) -> Tensor:
+def spread(x: Tensor, labels: Labels, order: Labels) -> Tensor:
     """`x` with its axes as in `order`, and size 1 for those that it lacks."""
     kept = tuple(k for k in order if k in labels)
     x = _turned(x, labels, kept)

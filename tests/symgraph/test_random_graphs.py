@@ -8,11 +8,11 @@ import pytest
 
 import symgraph as sg
 from codegen import fast
-from symgraph.core import symbol, toposort
+from symgraph.core import substitute_all, symbol, toposort
 from symgraph.dtypes import is_inexact
 from symgraph.interpreter import interpret
 from symgraph.ops.late import F
-from symgraph.testing import check_derivatives, check_sources, check_types
+from symgraph.testing import check_batching, check_derivatives, check_sources, check_types
 from symgraph.testing.gradients import central_differences
 
 UNARY = [
@@ -209,3 +209,13 @@ def test_loops_over_blocks_of_one_or_two_rows_agree(seed, monkeypatch):
     loss = scalar_of(outputs)
     gradients = sg.vjp(loss, leaves, 1.0, unused="zero")
     check_sources(leaves, [*outputs, loss, *gradients], values, rtol=1e-8)
+
+
+@pytest.mark.parametrize("seed", range(500, 512))
+def test_a_batch_agrees_with_a_loop_over_its_rows(seed):
+    leaves, pool, values = grow(seed, 20)
+    good = tamed(pool, values)
+    loss = scalar_of(good[-3:])
+    outputs = [*good[-3:], *sg.vjp(loss, leaves, 1.0, unused="zero")]
+    build = lambda *xs: substitute_all(outputs, dict(zip(leaves, xs, strict=True)))
+    check_batching(build, [values[x] for x in leaves], thorough=seed % 3 == 0, rtol=1e-8)

@@ -27,14 +27,14 @@ MOST_FACTORS, MOST_NODES = 12, 64
 """A region does not grow beyond these, so that planning takes time linear in the nodes."""
 
 
-def region_of(root: Tensor, usage: Usage) -> Region | None:
-    """The region under `root`, or None where there is nothing that could be done better."""
+def region_of(root: Tensor, usage: Usage, alone: bool = True) -> Region | None:
+    """The region under `root`, or None where there is nothing that could be done better; unless `alone`, only with views."""
     kind = kind_of(root)
     if kind is None or not (kind == "scale" or isinstance(root.op, Einsum | Sum | Transpose | Diagonal)):
         return None
     if not isinstance(root.op, Einsum | Sum) and not any(usage.enters(x, alone=True) for x in root.inputs if x.ndim):
         return None
-    return _Parser(root, usage).parse()
+    return _Parser(root, usage).parse(alone)
 
 
 class _Parser:
@@ -47,9 +47,9 @@ class _Parser:
         self.region = Region(root, tuple(sorted(self.outside)))
         self.contracts = False
 
-    def parse(self) -> Region | None:
+    def parse(self, alone: bool) -> Region | None:
         region = self.region
-        stack: list[tuple[Tensor, Axes, bool]] = [(region.root, region.output, True)]
+        stack: list[tuple[Tensor, Axes, bool]] = [(region.root, region.output, alone)]
         while stack:
             node, labels, alone = stack.pop()
             root = not region.absorbed

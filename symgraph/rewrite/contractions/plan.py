@@ -74,13 +74,16 @@ class _Planner:
             if node not in needed:
                 continue
             region = None if node in settled else region_of(node, self.usage)
+            if region is not None and not self.improves(region) and _is_long(node):
+                settled.update(x for x in region.absorbed if not _is_long(x))
+                region = region_of(node, self.usage, alone=False)  # by itself
             if region is not None and self.improves(region):
                 self.regions[node] = region
                 needed.update([x for x, _ in region.factors], region.numerators, region.denominators)
                 self.products.want(region)
             else:
                 if region is not None:
-                    settled.update(region.absorbed)
+                    settled.update(x for x in region.absorbed if not _is_long(x))
                 needed.update(node.inputs)
         return needed
 
@@ -100,6 +103,11 @@ class _Planner:
             smallest = min(count(f, sizes) for f in [*factors, present & frozenset(region.output)])
             cost += CALL + 2 * ELEMENTWISE * smallest
         return cost < region.cost - 1
+
+
+def _is_long(node: Tensor) -> bool:
+    """Whether the node is a product of more than two, which must be planned even where what it is part of is not."""
+    return isinstance(node.op, Einsum) and len(node.inputs) > 2
 
 
 def _with_bodies(node: Tensor) -> Tensor:
