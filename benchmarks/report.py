@@ -183,7 +183,7 @@ def processor() -> str:
 # Plot ----------------------------------------------------------------------------------------------------------------
 
 
-def plot(found: dict[str, Any], path: Path) -> None:
+def plot(found: dict[str, Any], path: Path, titles: dict[str, str] = TITLES) -> None:
     """Each peer's time over symgraph's, a dot per workload, one panel per number of threads; needs matplotlib."""
     try:
         import matplotlib
@@ -198,12 +198,12 @@ def plot(found: dict[str, Any], path: Path) -> None:
     most = max(len(r) for r in rows.values())
     figure, axes = plt.subplots(1, len(panels), figsize=(6.5 * len(panels), 1.2 + 0.32 * most), squeeze=False)
     for axis, threads in zip(axes[0], panels):
-        for i, name in enumerate(n for n in TITLES if n != "symgraph"):
+        for i, name in enumerate(n for n in titles if n != "symgraph"):
             points = [(median(m["peers"][name]) / median(m["peers"]["symgraph"]), y)
                       for y, m in enumerate(rows[threads])
                       if works(m["peers"].get(name, {})) and works(m["peers"].get("symgraph", {}))]  # fmt: skip
             if points:
-                axis.scatter(*zip(*points), label=TITLES[name], marker="os^vDP*X"[i], s=36)
+                axis.scatter(*zip(*points), label=titles[name], marker="os^vDP*X"[i], s=36)
         axis.axvline(1, color="black", linewidth=1)
         axis.set_xscale("log")
         axis.set_yticks(range(len(rows[threads])), [m["title"] for m in rows[threads]], fontsize=7)

@@ -24,6 +24,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -116,12 +117,13 @@ def build(
     options: argparse.Namespace,
     peers: dict[str, dict[str, Any]],
     running: dict[str, Program],
+    packages: Mapping[str, str] = PEERS,
 ) -> None:
     """Starts the programs of a workload, and keeps those that agree with NumPy by hand."""
     for peer in workload.peers():
         if peer not in ("symgraph", "numpy") and peer not in options.peers:
             continue
-        if importlib.util.find_spec(PEERS[peer]) is None:
+        if importlib.util.find_spec(packages[peer]) is None:
             peers[peer] = {"error": "not installed"}
             continue
         running[peer] = Program(workload.name, peer, threads, folder, options)
@@ -177,9 +179,10 @@ class Program:
             "NUMBA_CACHE_DIR": self.home,
         }
         size = "small" if options.small else "full"
+        lists = getattr(options, "lists", "benchmarks.workloads")
         self.log = (Path(self.home) / "log").open("w+")
         self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "benchmarks" / "worker.py"), workload, peer, threads, folder, size],
+            [sys.executable, str(ROOT / "benchmarks" / "worker.py"), workload, peer, threads, folder, size, lists],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment,
         )  # fmt: skip
 

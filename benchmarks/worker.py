@@ -1,12 +1,13 @@
 """One program in a process of its own: builds a case, checks it, times it when told to.
 
 Started by run.py, which speaks to it in lines of JSON on the standard streams: {"do": "build"}, then any number of
-{"do": "time", "seconds": ...}, then {"do": "end"}. What the frameworks print goes to the standard error.
+{"do": "time", "seconds": ...}, then {"do": "end"}. The last argument names the module that lists the workloads. What the frameworks print goes to the standard error.
 """
 
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import sys
@@ -15,10 +16,10 @@ import traceback
 from typing import Any
 
 
-def main(workload: str, peer: str, threads: str, folder: str, small: bool) -> None:
+def main(workload: str, peer: str, threads: str, folder: str, small: bool, lists: str) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    worker = Worker(workload, peer, threads, folder, small)
+    worker = Worker(workload, peer, threads, folder, small, lists)
     for line in sys.stdin:
         request = json.loads(line)
         try:
@@ -37,8 +38,9 @@ def main(workload: str, peer: str, threads: str, folder: str, small: bool) -> No
 class Worker:
     """A case and what is done with it."""
 
-    def __init__(self, workload: str, peer: str, threads: str, folder: str, small: bool) -> None:
+    def __init__(self, workload: str, peer: str, threads: str, folder: str, small: bool, lists: str) -> None:
         self.workload, self.peer, self.threads, self.folder, self.small = workload, peer, threads, folder, small
+        self.lists = lists
         self.case: Any = None
         self.calls = 1
 
@@ -46,14 +48,13 @@ class Worker:
         """The program, timed from its first line to its first result; what it gave is saved for comparison."""
         import numpy as np
 
-        from benchmarks.workloads import PEERS, WORKLOADS
-
-        __import__(PEERS[self.peer])
+        lists = importlib.import_module(self.lists)
+        __import__(lists.PEERS[self.peer])
         if self.peer.startswith("torch"):
             import torch
 
             torch.set_num_threads(1 if self.threads == "1" else len(os.sched_getaffinity(0)))
-        workload = WORKLOADS[self.workload]
+        workload = lists.WORKLOADS[self.workload]
         data = workload.data(self.small)
         before = memory()
         start = time.perf_counter()
@@ -64,11 +65,25 @@ class Worker:
         np.savez(os.path.join(self.folder, f"{self.peer}.npz"), *results)
         return {"build": built, "first": first, "memory_before": before}
 
-    def time(self, seconds: float) -> dict[str, Any]:
-        """Seconds per call: as many samples as fit, each of enough calls for the clock; what they gave is touched."""
+    def stages(self, seconds: float) -> dict[str, Any]:
+        """Seconds to derive and to compile the program anew, again and again."""
+        found = []
+        end = time.perf_counter() + seconds
+        while self.case.stages and (len(found) < 3 or time.perf_counter() < end):
+            gc.collect()
+            found.append(self.case.stages())
+        return {"stages": found}
+
+    def time(self, seconds: float, read: bool = False) -> dict[str, Any]:
+        """Seconds per call: as many samples as fit, each of enough calls for the clock; what they gave is touched.
+
+        With `read`, every call is followed by a read of each page of what it gave, and the time contains it.
+        """
         import numpy as np
 
         call, args = self.case.call, self.case.args
+        if read:
+            call = read_after(call)
         gc.collect()
         clock = time.perf_counter
         for _ in range(2):  # threads and caches wake
@@ -90,11 +105,27 @@ class Worker:
             samples.append((clock() - start) / self.calls)
         from benchmarks.workloads.base import flat
 
-        total = sum(float(np.sum(np.asarray(x, dtype=float))) for x in flat(touchable(result)))
+        total = sum(float(np.sum(np.asarray(stored(x), dtype=float))) for x in flat(touchable(result)))
         return {"samples": samples, "finite": bool(np.isfinite(total)), "memory": memory()}
 
     def end(self) -> dict[str, Any]:
         return {"ended": True, "memory": memory()}
+
+
+def read_after(call: Any) -> Any:
+    """The call, and then a read of one number of every page (4 KiB) of its results."""
+    import numpy as np
+
+    from benchmarks.workloads.base import flat
+
+    def run(*args: Any) -> Any:
+        result = call(*args)
+        for x in flat(touchable(result)):
+            a = np.asarray(stored(x)).reshape(-1)
+            a[:: max(4096 // a.itemsize, 1)].sum()
+        return result
+
+    return run
 
 
 def touchable(result: Any) -> Any:
@@ -102,6 +133,11 @@ def touchable(result: Any) -> Any:
     if isinstance(result, list | tuple):
         return [touchable(r) for r in result]
     return result.detach() if hasattr(result, "detach") else result
+
+
+def stored(x: Any) -> Any:
+    """An array; of a sparse matrix the values that it stores."""
+    return x.data if hasattr(x, "indptr") else x
 
 
 def memory() -> float:
@@ -118,7 +154,7 @@ def memory() -> float:
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     sys.path[1:] = [p for p in sys.path[1:] if os.path.abspath(p) != os.path.dirname(os.path.abspath(__file__))]
-    chosen, by, threads, folder, size = sys.argv[1:]
+    chosen, by, threads, folder, size, lists = sys.argv[1:]
     if threads == "1" and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, [max(os.sched_getaffinity(0))])
-    main(chosen, by, threads, folder, size == "small")
+    main(chosen, by, threads, folder, size == "small", lists)

@@ -38,7 +38,7 @@ def added_in_place(plan: Schedule) -> dict[Tensor, Tensor]:
             made = (
                 isinstance(other.op, Primitive) and not other.op.is_view and type(other.op).into is not Primitive.into
             )
-            if made and term not in found and isinstance(term.op, Primitive) and type(term.op).add_into is not Primitive.add_into:
+            if made and term not in found and isinstance(term.op, Primitive) and term.op.mostly_zeros:
                 found[node] = term
                 break
     return found

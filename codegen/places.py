@@ -198,6 +198,7 @@ class Places(Plain):
         if found is not None:
             found.members.append(node)
             found.last = self.last[node]
+            found.made = 0, ""  # what is written next may need contiguous memory
             heapq.heappush(self.in_use, (found.last, int(found.name.removeprefix("s__")), found))
         else:
             found = Storage(node.shape, node.dtype, self.at, self.last[node], [node], self._is_returned(node))

@@ -34,22 +34,27 @@ from .ops.contract import *
 from .ops.linalg import *
 from .ops.control import *
 from .ops.checkpoint import *
+from .ops.custom import *
 from .ops.mapped import *
 from .ops.windows import *
 from .ops.pool import *
 from .ops.conv import *
 from .ops.convolve import *
+from .batching import vmap
 from .autodiff import grad, hvp, jvp, substitute, value_and_grad, vjp
 from .core import Tensor, constant, matrix, scalar, symbol, symbols, vector
 from .dims import Dim
 from .errors import CompileError, DTypeError, GradientError, ShapeError, SymgraphError
 from .function import Function, Parameter, evaluate, function, parameter
 from .hazards import Hazard, hazards
+from .implicit import implicit
 from .interpreter import interpret
 from .operators import named
 from .rewrite import simplify, stabilize
+from .roots import root
 from .structured import Structured, hessian, jacobian
-from . import linalg, optim, random, special
+from .taylor import biharmonic, derivative, taylor
+from . import func, linalg, optim, random, special
 
 if TYPE_CHECKING:
     from .explanation import explain

@@ -165,7 +165,8 @@ def vmap(function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> C
 
     Source: Bradbury et al., "JAX: composable transformations of Python+NumPy programs" (2018).
 
-    >>> from symgraph import grad, symbol, tanh, vmap
+    >>> from symgraph import grad, symbol, tanh
+    >>> from symgraph.batching import vmap
     >>> w, x = symbol("w", (3,)), symbol("x", ("batch", 3))
     >>> vmap(lambda row: w @ row)(x) is x @ w
     True

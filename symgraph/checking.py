@@ -137,8 +137,8 @@ def advances(nodes: list[Tensor], changes: list[tuple[Parameter, Tensor]]) -> li
 
 def check_leaves(leaves: list[Tensor], keys: list[str], given: list[Tensor], outputs_known: bool) -> None:
     """Every symbol that is needed is an input, and every input is needed."""
-    order = toposort(given)
-    reached, known = set(order), set(leaves)
+    reached, known = set(toposort(given)), set(leaves)
+    order = needed(given)
     missing = [x for x in order if isinstance(x.op, Symbol) and x not in known]
     if missing:
         names = ", ".join(f"{describe(x)}{_made(x)}" for x in missing)
@@ -153,6 +153,18 @@ def check_leaves(leaves: list[Tensor], keys: list[str], given: list[Tensor], out
     for x, key in zip(leaves, keys, strict=True):
         if x not in reached and outputs_known and not gives_dimension(x, order):
             raise CompileError(f"the input {key!r} ({describe(x)}) is not used by the outputs; leave it out")
+
+
+def needed(outputs: list[Tensor]) -> list[Tensor]:
+    """Every node that must be computed, operands first: all but what is only mentioned."""
+    found: dict[Tensor, None] = {}
+    stack = list(outputs)
+    while stack:
+        node = stack.pop()
+        if node not in found:
+            found[node] = None
+            stack += node.inputs[: len(node.inputs) - node.op.mentions]
+    return [node for node in toposort(outputs) if node in found]
 
 
 def gives_dimension(x: Tensor, order: Any) -> bool:
@@ -173,7 +185,7 @@ def dimension_checks(leaves: list[Tensor], given: list[Tensor]) -> list[Check]:
     bound = {v for x in leaves for s in x.shape if isinstance(s, Dim) and s.is_variable for v in variables(s)}
     checks: list[Check] = []
     seen = set()
-    for node in toposort(given):
+    for node in needed(given):
         avals = node.aval if isinstance(node.aval, tuple) else (node.aval,)
         unknown = [v for a in avals if a.shape for v in variables(*a.shape) if v not in bound]
         if unknown:

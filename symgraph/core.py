@@ -94,6 +94,9 @@ class Op:
     node_type: ClassVar[Any] = None
     """The class of the nodes that this op makes, where that is not plain `Tensor`."""
 
+    mentions: int = 0
+    """How many of the last operands only say what the value belongs to: it can be computed without them."""
+
     arranges: ClassVar[bool] = False
     """Whether `arrange` puts the operands of a new node in canonical order."""
 

@@ -196,6 +196,7 @@ def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Transformed:
 
     Nested blocks for nested arguments, or for several `argnums`.
 
+    >>> import numpy as np
     >>> from symgraph import func
     >>> func.hessian(lambda x: (x**3).sum())(np.array([1.0, 2.0]))
     array([[ 6.,  0.],
@@ -217,6 +218,7 @@ def hvp(f: Callable[..., Any], argnums: Argnums = 0) -> Transformed:
 
     `v`, the last argument by position, is nested and shaped like the argument `argnums` (a tuple for several).
 
+    >>> import numpy as np
     >>> from symgraph import func
     >>> func.hvp(lambda x: (x**3).sum())(np.array([1.0, 2.0]), np.array([1.0, 0.0]))
     array([6., 0.])
@@ -246,7 +248,13 @@ def laplacian(f: Callable[..., Any], argnums: int = 0) -> Transformed:
 
 
 def taylor(f: Callable[..., Any], order: int) -> Transformed:
-    """The function `(x, direction)` that gives the Taylor coefficients of f(x + t direction) in t, up to `order`."""
+    """The function `(x, direction)` that gives the Taylor coefficients of f(x + t direction) in t, up to `order`.
+
+    >>> import numpy as np
+    >>> from symgraph import func
+    >>> [float(c) for c in func.taylor(np.exp, 2)(0.0, 1.0)]
+    [1.0, 1.0, 0.5]
+    """
 
     def build(x: Any, direction: Any) -> Any:
         from .taylor import taylor as of_graph
@@ -260,6 +268,7 @@ def taylor(f: Callable[..., Any], order: int) -> Transformed:
 def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Transformed:
     """`f` on rows as a function on arrays of rows, without a loop: see `symgraph.vmap`.
 
+    >>> import numpy as np
     >>> from symgraph import func
     >>> func.vmap(func.grad(lambda x: x**2))(np.array([1.0, 2.0, 3.0]))
     array([2., 4., 6.])

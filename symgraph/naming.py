@@ -7,7 +7,7 @@ from typing import Any
 
 from .core import Constant, Leaf, Tensor
 from .provenance import adjoint_of, name_of
-from .pytree import flatten, paths
+from .pytree import Compound, flatten, paths
 from .rewrite import Mapping as NodeMap
 
 
@@ -68,4 +68,4 @@ def _plain(tree: Any) -> bool:
         return all(type(k) in (str, int) for k in tree) and all(map(_plain, tree.values()))
     if isinstance(tree, list | tuple):
         return type(tree) in (list, tuple) and all(map(_plain, tree))
-    return True
+    return not isinstance(tree, Compound)

@@ -9,6 +9,18 @@ Rebuild = Callable[[Iterable[Any]], Any]
 """Puts a flat sequence of leaves back into the nesting it was taken from."""
 
 
+class Compound:
+    """A value made of several leaves that is put together anew around other leaves, such as a sparse matrix."""
+
+    def parts(self) -> list[Any]:
+        """The leaves."""
+        raise NotImplementedError
+
+    def rebuilt(self, parts: list[Any]) -> Any:
+        """The same around other leaves: tensors, or the arrays that a function computed for them."""
+        raise NotImplementedError
+
+
 def flatten(tree: Any) -> tuple[list[Any], Rebuild]:
     """The leaves of `tree` in order, and the function that rebuilds the nesting around new leaves.
 
@@ -43,11 +55,19 @@ def paths(tree: Any) -> list[str]:
         return [f"[{key!r}]{rest}" for key, item in tree.items() for rest in paths(item)]
     if isinstance(tree, list | tuple):
         return [f"[{i}]{rest}" for i, item in enumerate(tree) for rest in paths(item)]
+    if isinstance(tree, Compound):
+        return [rest for item in tree.parts() for rest in paths(item)]
     return [""]
 
 
 class _Leaf:
     pass
+
+
+class _Compound:
+    def __init__(self, value: Compound, shapes: list[Any]) -> None:
+        self.value = value
+        self.shapes = shapes
 
 
 def _shape_of(tree: Any, leaves: list[Any]) -> Any:
@@ -57,6 +77,8 @@ def _shape_of(tree: Any, leaves: list[Any]) -> Any:
         return type(tree)(*[_shape_of(item, leaves) for item in tree])
     if isinstance(tree, list | tuple):
         return type(tree)([_shape_of(item, leaves) for item in tree])
+    if isinstance(tree, Compound):
+        return _Compound(tree, [_shape_of(item, leaves) for item in tree.parts()])
     leaves.append(tree)
     return _Leaf
 
@@ -66,6 +88,8 @@ def _fill(shape: Any, values: Any) -> Any:
         return next(values)
     if isinstance(shape, dict):
         return {key: _fill(item, values) for key, item in shape.items()}
+    if isinstance(shape, _Compound):
+        return shape.value.rebuilt([_fill(item, values) for item in shape.shapes])
     if hasattr(shape, "_fields"):
         return type(shape)(*[_fill(item, values) for item in shape])
     return type(shape)([_fill(item, values) for item in shape])

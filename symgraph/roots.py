@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -119,6 +121,6 @@ def _length(xs: Sequence[Tensor]) -> Tensor:
     if len(xs) == 1 and not xs[0].ndim:
         size: Tensor = F.absolute(xs[0])
         return size
-    total: Any = sum(F.sum(F.square(F.absolute(x))) for x in xs)
-    found: Tensor = F.sqrt(total)
+    parts = [F.sum(F.square(F.absolute(x))) for x in xs]
+    found: Tensor = F.sqrt(functools.reduce(operator.add, parts))
     return found

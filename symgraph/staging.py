@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from .core import Tensor, describe, symbol, toposort
+from .core import Symbol, Tensor, describe, symbol, toposort
+from .errors import CompileError
 from .function import Function, function
 from .ops.base import as_tensor, strong
 from .pytree import flatten, paths
@@ -30,7 +31,9 @@ class Transformed:
 
     Arrays and numbers given by position are inputs of the compiled function; given by name, arrays are inputs and
     everything else is a static Python value, as are arguments that are no numbers (None, strings, callables): each static
-    value has its own compilation, and must be hashable. A call may come from several threads.
+    value has its own compilation, and must be hashable. Lists are nestings, not arrays. Where the function uses symbols
+    from outside, a call with arrays builds the graph too. Parameters from outside are read at each call; other values from
+    outside are what they were when the signature was first met. A call may come from several threads.
     """
 
     def __init__(self, f: Callable[..., Any], transform: str, build: Callable[..., Any], traces: bool = True) -> None:
@@ -47,14 +50,21 @@ class Transformed:
         leaves, _ = flatten((args, by_name))
         if any(isinstance(leaf, Tensor) for leaf in leaves):
             return self._build(*args, **by_name)
-        return self._compiled(args, by_name)(leaves)
+        try:
+            found = self._compiled(args, by_name)
+        except _Open:  # it uses symbols from outside, so it is part of a larger graph
+            return self._build(*args, **by_name)
+        return found(leaves)
 
     def compiled(self, /, *args: Any, **by_name: Any) -> Function:
         """The compiled `Function` for arguments like these: its `source`, `cost()`, `profile(...)`, `export(path)`.
 
         Its inputs are the arrays that the result depends on, by name.
         """
-        return self._compiled(args, by_name).function
+        try:
+            return self._compiled(args, by_name).function
+        except _Open as error:
+            raise CompileError(f"{self!r} uses {error}, a symbol from outside; pass it as an argument") from None
 
     def __repr__(self) -> str:
         return f"<func.{self._transform} of {name_of_function(self._f)}>"
@@ -83,6 +93,10 @@ class Transformed:
         return found
 
 
+class _Open(Exception):
+    """What a function gives depends on symbols that are no arguments of it."""
+
+
 class _Compiled:
     """A transformed function, compiled for one signature."""
 
@@ -96,7 +110,11 @@ class _Compiled:
         self.static = [None if is_value(r) else r for r in results]
         self.places = [i for i, r in enumerate(results) if is_value(r)]
         outputs = [strong(as_tensor(results[i])) for i in self.places]
-        reached = set(toposort(outputs))
+        reached = dict.fromkeys(toposort(outputs))
+        known = set(inputs)
+        for x in reached:
+            if isinstance(x.op, Symbol) and x not in known:
+                raise _Open(describe(x))
         self.used = [i for i, x in enumerate(inputs) if x is not None and x in reached]
         name = (
             f"{owner._transform}_{name_of_function(owner._f)}"

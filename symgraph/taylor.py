@@ -81,10 +81,10 @@ def derivative(y: Any, x: Tensor, order: int = 1) -> Any:
     Raises `TypeError` for an order that is not an int, and `GradientError` for a negative one, for an int or bool
     variable, or where elements are mixed: the message names the op.
 
-    >>> from symgraph import evaluate, sin, symbol
+    >>> from symgraph import evaluate, symbol
     >>> x = symbol("x", (2,))
-    >>> derivative(sin(x), x, 4) is sin(x), evaluate(derivative(x**3, x, 2), {x: [1.0, 2.0]})
-    (False, array([ 6., 12.]))
+    >>> evaluate(derivative(x**3, x, 2), {x: [1.0, 2.0]})
+    array([ 6., 12.])
     """
     order = _order(order)
     if order > 170:
@@ -155,6 +155,8 @@ def _coefficients(
     outputs: list[Tensor], variables: list[Tensor], seeds: list[Tensor], order: int
 ) -> list[list[Coefficient]]:
     """The coefficients of stable forms of the outputs; a variable that depends on others adds their effect to its own."""
+    if order == 0:
+        return [[y] for y in outputs]
     stable = stabilize_nodes(outputs, frozen=variables)
     twins: dict[Tensor, Tensor] = {}
     known: dict[Tensor, Series] = {}
@@ -203,7 +205,7 @@ def _seeded(node: Tensor, seed: Tensor, effect: Sequence[Coefficient], order: in
     if any(c is not None for c in effect[2:]):
         z.by_rate = False
     direct = effect[1] if first is None else first if effect[1] is None else effect[1] + first
-    found = [direct, *effect[2:]] if order else []
+    found = [direct, *effect[2:]]
     (z.rates if z.by_rate else z.coefficients).extend(found)
     z.active = any(c is not None for c in found)
     return z

@@ -112,7 +112,7 @@ def _positions(transform: str, f: Callable[..., Any], argnums: Argnums | None, c
     """`argnums` as positions from the front; None for all arguments."""
     if argnums is None:
         return list(range(count))
-    given = [argnums] if isinstance(argnums, int | np.integer) else list(argnums)
+    given = list(argnums) if isinstance(argnums, list | tuple) else [argnums]
     found = []
     for n in given:
         if isinstance(n, bool) or not isinstance(n, int | np.integer):

@@ -9,7 +9,7 @@ tanh (p = 1 - y**2), sin and cos (each the other's partial), erf, gamma and ever
 recurrence without another line. A partial that is a quotient c/d, as those of logarithms and inverse circular functions
 are, stays on the left, d y' = c x', which saves the division of series:
 
-    d[0] y[k] = c x[k] - 1/k * sum over j = 1 ... k-1 of j y[j] d[k-j]
+    d[0] k y[k] = c k x[k] - sum over j = 1 ... k-1 of j y[j] d[k-j]
 
 Products, quotients, powers and roots have the usual recurrences of their own.
 
@@ -24,7 +24,9 @@ from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ..core import Constant, Tensor
+import numpy as np
+
+from ..core import Constant, Tensor, constant, rebuild, toposort
 from ..ops import elementwise as ew
 from ..ops import special
 from ..ops.base import Elementwise, Mask, as_tensor, mask_and, mask_or, times
@@ -65,6 +67,8 @@ def from_partials(jets: Jets, z: Series, op: Elementwise, xs: Sequence[Series]) 
     boundary = frozenset([z.node, *nodes])
     selects = op.selects(z.node, *nodes) if op.selects else [None] * len(xs)
     partials = STATED.get(op, op.partials)(z.node, *nodes)
+    if any(isinstance(x.op, Constant) for x in nodes):
+        partials = [_folded(p, boundary) if isinstance(p, Tensor) else p for p in partials]
     moving = [
         (x, p, None if s is None else jets.lift(s, boundary).primal)
         for x, p, s in zip(xs, partials, selects, strict=True)
@@ -87,6 +91,19 @@ def from_partials(jets: Jets, z: Series, op: Elementwise, xs: Sequence[Series]) 
         return _chain_rule([(x, jets.lift(as_tensor(p), boundary), p, s) for x, p, s in moving])
 
     return lambda k: made()(k)
+
+
+def _folded(p: Tensor, boundary: frozenset[Tensor]) -> Tensor:
+    """`p` with arithmetic of numbers done, so that the Bessel function of order n + 1 - 1 is again the one of order n."""
+    done: dict[Tensor, Tensor] = {}
+    for node in toposort([p], stop=boundary):
+        inputs = [done[x] for x in node.inputs] if node not in boundary else []
+        known = [x.op.value for x in inputs if isinstance(x.op, Constant) and x.ndim == 0]
+        if inputs and len(known) == len(inputs) and isinstance(node.op, Elementwise) and not node.aval.weak:
+            done[node] = constant(np.asarray(node.op.evaluate(*known), node.dtype))
+        else:
+            done[node] = rebuild(node, inputs) if inputs else node
+    return done[p]
 
 
 def _straight(xs: Sequence[Series], parts: Sequence[Coefficient], partials: Sequence[tuple[Any, Mask]]) -> Coefficient:

@@ -12,13 +12,14 @@ not taken, and products with them are 0 whatever the other factor is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from math import isfinite
 from typing import Any
 
 from ..core import Constant, Tensor
 from ..ops.base import Mask, broadcast_like, cast, mask_and, times
+from ..ops.late import F
 
 Coefficient = Tensor | None
 More = Callable[[int], Coefficient]
@@ -119,13 +120,6 @@ class Sum:
         self.terms[u] = found
         return self
 
-    def add_all(self, other: Iterable[tuple[Coefficient, Coefficient, Mask]], weight: Number = 1) -> Sum:
-        """Add `weight * u * v` for each of the products."""
-        for u, v, mask in other:
-            if u is not None and v is not None:
-                self.add(u, v, weight, mask)
-        return self
-
     def total(self, scale: Number = 1) -> Coefficient:
         """`scale` times the sum, or None for none. Terms of equal weight are added before they are scaled."""
         groups: dict[Any, list[tuple[bool, Tensor]]] = {}
@@ -164,7 +158,7 @@ def scaled(weight: Number, u: Coefficient) -> Coefficient:
         return u
     if weight == -1:
         return -u
-    return u * (float(weight) if isinstance(weight, Fraction) else weight)
+    return u * float(weight)
 
 
 def _number_and_rest(u: Tensor) -> tuple[Number, Tensor]:
@@ -175,14 +169,7 @@ def _number_and_rest(u: Tensor) -> tuple[Number, Tensor]:
     number = number_of(u)
     if number is None:
         return 1, u
-    return int(number) if number.is_integer() else number, u if number == 1 else _ones_like(u)
-
-
-def _ones_like(u: Tensor) -> Tensor:
-    from ..ops.late import F
-
-    ones: Tensor = F.ones_like(u)
-    return ones
+    return int(number) if number.is_integer() else number, u if number == 1 else F.ones_like(u)
 
 
 def number_of(u: Tensor) -> float | None:

@@ -1,7 +1,7 @@
 """A derivative put together from the terms of its structure: each of the first operands is one of them as an array.
 
 Until it is compiled the sum stays one node, so that a drawing shows the structure and `Structured` can answer from it. The
-other operands are what it is the derivative of: a Hessian that turned out constant still belongs to its function.
+last operand is what it is the derivative of: a Hessian that turned out constant still belongs to its function.
 """
 
 from __future__ import annotations
@@ -21,38 +21,38 @@ from .late import F
 
 @dataclass(frozen=True)
 class Assembly(Linear):
-    """The sum of the first `terms` operands: `rows` axes are those of the output, the rest those of the variable."""
+    """The sum of all operands but the last: `rows` axes are those of the output, the rest those of the variable."""
 
     rows: int
-    terms: int
     name = "structured"
     linear = None
+    mentions = 1
 
     def infer(self, *xs: ShapedArray) -> ShapedArray:
         shape = xs[0].shape
-        for x in xs[1 : self.terms]:
+        for x in xs[1:-1]:
             shape = tuple(map(require_equal, shape, x.shape))
         return ShapedArray(shape, xs[0].dtype)
 
     def numpy(self, *xs: Code) -> Code:
-        return reduce(lambda a, b: code.infix("+", a, b), xs[: self.terms])
+        return reduce(lambda a, b: code.infix("+", a, b), xs[:-1])
 
     def lower(self, *xs: Tensor) -> Tensor:
-        return reduce(F.add, xs[: self.terms])
+        return reduce(F.add, xs[:-1])
 
     def transpose(self, ct: Tensor, *xs: Tensor) -> list[Any]:
-        return [ct] * self.terms + [None] * (len(xs) - self.terms)
+        return [ct] * (len(xs) - 1) + [None]
 
     def pushforward(self, ts: Sequence[Tensor | None], y: Tensor, xs: Sequence[Tensor]) -> Any:
-        found = [t for t in ts[: self.terms] if t is not None]
+        found = [t for t in ts[:-1] if t is not None]
         return reduce(F.add, found) if found else None
 
     def batch(self, axes: Sequence[int | None], *xs: Tensor) -> tuple[Tensor, int] | None:
-        size = next((x.shape[a] for x, a in zip(xs[: self.terms], axes, strict=False) if a is not None), None)
+        size = next((x.shape[a] for x, a in zip(xs[:-1], axes, strict=False) if a is not None), None)
         if size is None:
             size = next(x.shape[a] for x, a in zip(xs, axes, strict=True) if a is not None)
         moved = [
             F.broadcast_to(x, (size, *x.shape)) if a is None else F.moveaxis(x, a, 0)
-            for x, a in zip(xs[: self.terms], axes, strict=False)
+            for x, a in zip(xs[:-1], axes, strict=False)
         ]
-        return make(Assembly(self.rows + 1, self.terms), *moved, *xs[self.terms :]), 0
+        return make(Assembly(self.rows + 1), *moved, xs[-1]), 0

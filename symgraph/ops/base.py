@@ -73,8 +73,11 @@ class Primitive(Op):
         """
         return code.assign(out, self.numpy(*xs)) if self.is_view else None
 
+    mostly_zeros: bool = False
+    """Whether the result is mostly zeros, so that adding it to an array is less work than computing it."""
+
     def add_into(self, out: str, *xs: Code) -> list[str] | None:
-        """The statements that add the result to what is in the array `out`, where that is less work than computing it."""
+        """The statements that add the result to what is in the array `out`, where it is `mostly_zeros`."""
         return None
 
     def fast(self, *xs: Code) -> Code | None:

@@ -172,7 +172,7 @@ class custom_vjp(WithRule):
     Names and meaning are those of JAX (Bradbury et al., 2018).
 
     >>> import symgraph as sg
-    >>> @sg.custom_vjp
+    >>> @custom_vjp
     ... def clipped(x):
     ...     return x
     >>> clipped.defvjp(lambda x: (x, None), lambda _, ct: (sg.clip(ct, -1, 1),))
@@ -256,7 +256,7 @@ class custom_jvp(WithRule):
     Names and meaning are those of JAX (Bradbury et al., 2018).
 
     >>> import symgraph as sg
-    >>> @sg.custom_jvp
+    >>> @custom_jvp
     ... def log1pexp(x):
     ...     return sg.log(1 + sg.exp(x))
     >>> log1pexp.defjvp(lambda xs, ts: (log1pexp(*xs), ts[0] * (1 - 1 / (1 + sg.exp(xs[0])))))

@@ -169,6 +169,7 @@ class DiagonalMatrix(Linear):
     columns: Size
     stack: int = 0
     name = "diag"
+    mostly_zeros = True
 
     @property
     def assigned(self) -> tuple[int, ...]:

@@ -28,7 +28,7 @@ from ..dtypes import DType
 from ..errors import DTypeError, ShapeError
 from .base import Mask, Multilinear, Pulled, cast_back
 from .code import Code
-from .einsum_into import into_statements, joins_rows, row_operands
+from .einsum_into import added_diagonal, into_statements, joins_rows, row_operands
 from .einsum_source import Labels, Term, contraction_source, delta_statements, subscripts
 from .late import F
 
@@ -50,6 +50,7 @@ class Einsum(Multilinear):
         put(self, "name", _name(self.operands, self.output))
         put(self, "commutative", len(self.operands) == 2 and self._reordered((1, 0)) == (self.operands, self.output))
         put(self, "scalar", self._is_scalar())
+        put(self, "mostly_zeros", len(self.operands) == 1 and self.has_delta)
         put(self, "readonly", bool(self.sizes))  # np.broadcast_to
         put(
             self,
@@ -129,6 +130,9 @@ class Einsum(Multilinear):
 
     def into(self, out: str, *xs: Code) -> list[str] | None:
         return into_statements(out, *self._source(xs))
+
+    def add_into(self, out: str, *xs: Code) -> list[str] | None:
+        return added_diagonal(out, *self._source(xs)) if self.mostly_zeros else None
 
     def by_rows(self, y: ShapedArray, *xs: ShapedArray) -> tuple[bool, ...] | None:
         return row_operands(self.operands, self.output)

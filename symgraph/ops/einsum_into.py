@@ -63,14 +63,24 @@ def into_statements(out: str, terms: Sequence[Term], output: Labels, sizes: Size
 
 def _delta(out: Code, terms: Sequence[Term], output: Labels, sizes: Sizes, dtype: DType) -> list[str]:
     """Zeros, and the diagonal written over them."""
+    place, value = _diagonal(out, terms, output, sizes, dtype)
+    return [f"{out}.fill(0)", f"{place} = {value}"]
+
+
+def added_diagonal(out: str, terms: Sequence[Term], output: Labels, sizes: Sizes, dtype: DType) -> list[str]:
+    """The diagonal added to what is in the array."""
+    place, value = _diagonal(Code(out), terms, output, sizes, dtype)
+    return [f"{place} {'|' if dtype.kind == 'b' else '+'}= {value}"]
+
+
+def _diagonal(out: Code, terms: Sequence[Term], output: Labels, sizes: Sizes, dtype: DType) -> tuple[str, Code]:
+    """Where labels that the output repeats are equal, and what is there."""
     value = inner_source(terms, output, dtype)
     if len(output) == 2:
         n = sizes[output[0]]
-        flat = code.method(out, "reshape", n * n)
-        return [f"{out}.fill(0)", f"{flat}[::{code.argument(n + 1)}] = {value.text}"]
+        return f"{code.method(out, 'reshape', n * n)}[::{code.argument(n + 1)}]", value.text
     distinct = tuple(dict.fromkeys(output))
-    view = einsum_call([Term(out, output)], distinct)
-    return [f"{out}.fill(0)", f"{view}[...] = {expanded(value, distinct)}"]
+    return f"{einsum_call([Term(out, output)], distinct)}[...]", expanded(value, distinct)
 
 
 def _one(out: Code, x: Term, output: Labels, dtype: DType) -> str:

@@ -92,6 +92,7 @@ class ScatterAdd(Linear):
     shape: Shape
     unique: int
     name = "scatter_add"
+    mostly_zeros = True
     adds = True
     assigned = (0,)
 

@@ -10,13 +10,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import dims
-from ..core import Aval, Body, Bound, Item, ShapedArray, Symbol, Tensor, make, make_fresh, substitute_all, toposort
+from ..core import (
+    Aval,
+    Body,
+    Bound,
+    Item,
+    ShapedArray,
+    Symbol,
+    Tensor,
+    constant,
+    make,
+    make_fresh,
+    substitute_all,
+    toposort,
+)
 from ..dtypes import is_inexact
 from ..errors import ShapeError
 from . import code
 from .base import Mask, Primitive, Pulled, as_tensor, cast_back
 from .batches import Axis, Batched
 from .code import Code
+from .control import _unknown_sizes
 from .late import F
 from .work import body_bytes, body_flops, nbytes
 
@@ -94,7 +108,7 @@ class MapRows(Primitive):
         rows = [ts[i] for i in moving if i < self.mapped]
 
         def forward(*given: Tensor) -> tuple[Tensor, ...]:
-            tangents = [*given[self.mapped :], *[ts[i] for i in moving if i >= self.mapped]]
+            tangents = [*given[self.mapped :], *[t for t in ts[self.mapped :] if t is not None]]
             inside, unknown = self.body.inputs, self._seeds(tangents)
             found = F.jvp(list(self.body.outputs), [inside[i] for i in moving], unknown)
             operands = [*given[: self.mapped], *xs[self.mapped :], *tangents]
@@ -115,7 +129,8 @@ class MapRows(Primitive):
         inside = zip(Body(avals, ()).inputs, [None if a is None else 0 for a in axes], strict=True)
         found = F.batched(self.body.outputs, dict(zip(self.body.inputs, inside, strict=True)))
         outputs = [y if a is None else F.moveaxis(y, a, 0) for y, a in found]
-        node = make(MapRows(Body(avals, outputs), self.mapped), *moved)
+        sizes = _sizes_of(outputs, Body(avals, ()).inputs)
+        node = make(MapRows(Body([*avals, *[s.aval for s in sizes]], outputs), self.mapped), *moved, *sizes)
         ys = [make(Item(k), node) for k in range(len(outputs))] if len(outputs) > 1 else [node]
         return ys, [None if a is None else 1 for _, a in found]
 
@@ -151,10 +166,16 @@ def map_rows(function: Callable[..., Any], *xs: Any) -> Any:
     outputs = [F.cast(r, r.dtype) if r.aval.weak else r for r in outputs]
     shared = _invariant(outputs, rows)
     inside = dict(zip([*rows, *shared], _bound([*rows, *shared]), strict=True))
-    body = Body([x.aval for x in [*rows, *shared]], substitute_all(outputs, inside))
-    node = make(MapRows(body, len(rows)), *operands, *shared)
+    closed = substitute_all(outputs, inside)
+    shared += _sizes_of(closed, [*rows, *shared])
+    node = make(MapRows(Body([x.aval for x in [*rows, *shared]], closed), len(rows)), *operands, *shared)
     found = tuple(make(Item(k), node) for k in range(len(outputs))) if len(outputs) > 1 else (node,)
     return found[0] if single else found
+
+
+def _sizes_of(outputs: Sequence[Tensor], operands: Sequence[Tensor]) -> list[Tensor]:
+    """Operands that tell a body the sizes it uses and that no other operand tells."""
+    return [F.broadcast_to(constant(False), (size,)) for size in _unknown_sizes(outputs, operands)]
 
 
 def _bound(nodes: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -64,6 +64,7 @@ class Unslice(Linear):
     items: Items
     shape: Shape
     name = "unslice"
+    mostly_zeros = True
     assigned = (0,)
 
     def infer(self, x: ShapedArray) -> ShapedArray:

@@ -169,7 +169,12 @@ CANONICALIZE = RuleSet(
     *node_rules("transpose of a transpose", [Transpose], _transpose_of_transpose),
     *node_rules("reshape of a reshape", [Reshape], _reshape_of_reshape),
     *node_rules("cast of a cast", [Cast], _cast_of_cast),
-    *node_rules("terms of a structure", [Assembly], lambda node: node.op.lower(*node.inputs)),
+    *node_rules(
+        "terms of a structure",
+        [Assembly],
+        lambda node: node.op.lower(*node.inputs),
+        examples=[lambda X: make(Assembly(1), X, F.exp(X), F.sum(X))],
+    ),
     rule(x + 0, same_as, tag="finite-real"),
     rule(x - 0, same_as, tag="exact"),
     rule(0 - x, lambda node, x: same_as(node, -x), tag="finite-real"),

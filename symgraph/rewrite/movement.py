@@ -5,15 +5,16 @@ pad(x)[inside] = x        concatenate([x, y])[:len(x)] = x        exp(x.T) + y.T
 
 from __future__ import annotations
 
-from ..core import Tensor, make
+from ..core import Constant, Tensor, make
 from ..dims import Size, same, same_shape, slice_of
 from ..errors import ShapeError
 from ..ops.base import Elementwise
+from ..ops.creation import Full
 from ..ops.elementwise import Where
 from ..ops.joining import Concatenate, Stack
 from ..ops.late import F
 from ..ops.shape import BroadcastTo, Reshape, Transpose, _dropping
-from ..ops.slices import FULL, Range, Slice, SliceSet, Unslice
+from ..ops.slices import FULL, Range, Slice, SliceSet, Unslice, sliced
 from .canonical import ELEMENTWISE
 from .facts import used_once
 from .pattern import RuleSet, node_rules
@@ -40,6 +41,17 @@ def _slice_of_what_was_written(node: Tensor) -> Tensor | None:
     if isinstance(inner.op, Unslice):
         return inner.inputs[0] if same_shape(inner.inputs[0].shape, node.shape) else None
     return F.broadcast_to(inner.inputs[1], node.shape)
+
+
+def _written_over_zeros(node: Tensor) -> Tensor | None:
+    """Zeros with values written over a place: what a pad is."""
+    x, v = node.inputs
+    while isinstance(x.op, Full | BroadcastTo):
+        x = x.inputs[0]
+    if not isinstance(x.op, Constant) or x.op.value.tobytes().strip(b"\0"):
+        return None  # -0.0 is no zero here
+    op = Unslice(node.op.items, node.shape)  # type: ignore[attr-defined]
+    return make(op, F.broadcast_to(v, sliced(node.shape, op.items)))
 
 
 def _slice_of_joined(node: Tensor) -> Tensor | None:
@@ -142,6 +154,8 @@ MOVEMENT = RuleSet(
     *node_rules("slice of what was written", [Slice], _slice_of_what_was_written, needs=[Unslice, SliceSet],
         examples=[lambda x: F.pad(x, 2)[2:-2] if x.ndim == 1 and x.shape[0] else None,
                   lambda X: X.at[:, 1].set(X[:, 0])[:, 1]]),
+    *node_rules("written over zeros", [SliceSet], _written_over_zeros, needs=[Full, BroadcastTo],
+        examples=[lambda x: F.zeros_like(x).at[1:].set(x[1:]) if x.ndim == 1 and x.shape[0] else None]),
     *node_rules("slice of joined parts", [Slice], _slice_of_joined, needs=[Concatenate],
         examples=[lambda X: F.concatenate([X, 2 * X])[: X.shape[0]], lambda X: F.concatenate([X, -X], axis=1)[:, 3:5] if X.shape[1] == 3 else None]),
     *node_rules("place in a stack", [Slice], _place_in_stack, needs=[Stack],

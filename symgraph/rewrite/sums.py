@@ -85,7 +85,7 @@ def _sums_columns(node: Tensor) -> bool:
 
 def _is_sparse(x: Tensor) -> bool:
     """Whether the op can add its result to an array in less work than it takes to make it."""
-    return isinstance(x.op, Primitive) and x.ndim > 0 and type(x.op).add_into is not Primitive.add_into
+    return isinstance(x.op, Primitive) and x.ndim > 0 and x.op.mostly_zeros
 
 
 def _opposite(x: Tensor) -> Tensor | None:

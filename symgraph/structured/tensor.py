@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..core import Tensor, describe, located_error, make
+from ..core import Tensor, format_shape, located_error, make
 from ..dims import Shape, require_equal, same, same_shape
 from ..dtypes import DType
 from ..errors import ShapeError
@@ -21,6 +21,8 @@ from .compose import on_diagonal, product
 from .dense import dense
 from .formula import formula
 from .merge import merged
+from .solve import solve
+from .sparse import CSR, csr
 from .term import NotStructuredError, Term, fresh
 
 
@@ -66,20 +68,23 @@ class Structured(Tensor):
         return self._times([t.T for t in self.terms], v, self.row_shape, self.column_shape, "rmatvec")
 
     def _times(self, terms: Sequence[Term], v: Any, given: Shape, result: Shape, name: str) -> Tensor:
-        x = as_tensor(v)
-        try:
-            if x.ndim != len(given):
-                raise ShapeError(f"{x.ndim} axes for {len(given)}")
-            for a, b in zip(x.shape, given, strict=True):
-                require_equal(a, b)
-        except ShapeError as error:
-            rule = f"the vector has the shape {given} of the axes that are summed ({error})"
-            raise located_error(ShapeError, name, [self, x], rule) from None
-        x = cast(x, self.dtype)
+        x = self._aligned(v, given, name)
         places, sizes = fresh(given)
         vector = Term((), places, (), sizes).times(x)
         found = [product(t, vector, given) for t in terms]
         return _total([dense(t, result, (), self.dtype) for t in found if t is not None], result, self.dtype)
+
+    def _aligned(self, v: Any, shape: Shape, name: str) -> Tensor:
+        x = as_tensor(v)
+        try:
+            if x.ndim != len(shape):
+                raise ShapeError(f"{x.ndim} axes for {len(shape)}")
+            for a, b in zip(x.shape, shape, strict=True):
+                require_equal(a, b)
+        except ShapeError as error:
+            rule = f"the operand has the shape {format_shape(shape)} of the axes it meets ({error})"
+            raise located_error(ShapeError, name, [self, x], rule) from None
+        return cast(x, self.dtype)
 
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:  # type: ignore[override]
         """The values at `[i, i]`, of the variable's shape; with other arguments, NumPy's `diagonal` of the array."""
@@ -98,6 +103,22 @@ class Structured(Tensor):
             rule = f"the axes of the output {self.row_shape} are not those of the variable {self.column_shape}"
             raise located_error(ShapeError, name, [self], rule)
         return self.row_shape
+
+    def solve(self, b: Any) -> Tensor:
+        """x with H x = b, summed over all axes of the variable; `b` and x have its shape.
+
+        Uses the structure: diagonals, blocks, bands and diagonals plus low rank are solved without the array. A singular
+        matrix raises `numpy.linalg.LinAlgError` when the function runs.
+        """
+        shape = self._square("solve")
+        return solve(self.terms, shape, self._aligned(b, shape, "solve"), self.dtype)
+
+    def csr(self) -> CSR:
+        """The matrix of shape (output size, variable size) in compressed rows, its pattern computed now.
+
+        A function of it returns a `scipy.sparse.csr_array`. Sizes must be ints (`ShapeError`).
+        """
+        return csr(self.terms, self.row_shape, self.column_shape, self)
 
     def _on_diagonal(self) -> list[Term]:
         found = []
@@ -118,7 +139,7 @@ def assembled(terms: Sequence[Term], y: Shape, x: Shape, of: Tensor) -> Structur
     """The tensor of shape y + x that is the sum of the terms, a derivative `of` something."""
     terms = merged([as_bands(t, y, x, of.dtype) for t in terms], of.dtype)
     parts = [dense(t, y, x, of.dtype) for t in terms] or [F.zeros((*y, *x), dtype=of.dtype)]
-    node: Any = make(Assembly(len(y), len(parts)), *[cast(p, of.dtype) for p in parts], of)
+    node: Any = make(Assembly(len(y)), *[cast(p, of.dtype) for p in parts], of)
     if not hasattr(node, "terms"):
         object.__setattr__(node, "terms", tuple(terms))
     return node  # type: ignore[no-any-return]

@@ -268,7 +268,7 @@ def _check_single(record: Record, values: Arrays) -> None:
 
 
 def _check_symbolic(record: Record, sizes: Mapping[str, int]) -> None:
-    """The graph over named axes gives, at these sizes, what the graph over numbers gives: values and gradients."""
+    """The graph over named axes gives, at these sizes, what the graph over numbers gives: values, gradients, batches."""
     from ..function import function
 
     assert record.symbolic is not None
@@ -295,6 +295,7 @@ def _check_symbolic(record: Record, sizes: Mapping[str, int]) -> None:
             found = compiled(*values)
         for y, a, b in zip(results[0], found, expected, strict=True):
             _close(a, b, 1e-10, f"{record.name} at {sizes}: {describe(y)} by\n{compiled.source}\n", finite_only=True)
+    check_batching(record.build, values, shapes=record.symbolic)
 
 
 # dtypes --------------------------------------------------------------------------------------------------------------

@@ -270,6 +270,14 @@ def test_a_loop_over_rows_stays_one_loop():
     np.testing.assert_allclose(found[1], np.full((2, 4), given[w].sum()), rtol=1e-12)
 
 
+def test_a_loop_is_told_the_sizes_that_its_body_uses():
+    state, x = symbol("state", ("b", 2), "uint64"), symbol("x", ("b", "n"))
+    y = vmap(lambda key, row: row + random_draw("random", key, 2, row.shape))(state, x)
+    given = {state: np.array([[1, 2], [3, 4]], np.uint64), x: of(2, 3)}
+    expected = np.stack([r + np.random.default_rng((*k, 2)).random(3) for k, r in zip(given[state], given[x])])
+    np.testing.assert_allclose(values([y], given)[0], expected, rtol=1e-15)
+
+
 def test_a_draw_inside_is_one_draw():
     rng = sg.random.RandomState(3)
     x = symbol("x", ("n", 2))

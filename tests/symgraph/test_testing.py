@@ -76,6 +76,16 @@ class WrongType(Sine):
         return ShapedArray(x.shape, np.dtype("float32"))
 
 
+class WrongBatch(Sine):
+    def batch(self, axes, x):
+        return make(self, x[::-1]), axes[0]
+
+
+class WrongPlace(Sine):
+    def batch(self, axes, x):
+        return make(self, x), 0
+
+
 class Wide(Sine):
     """Makes double of single precision in its derivative."""
 
@@ -143,6 +153,8 @@ def test_a_wrong_transpose_is_found():
         (WrongSign, {"order": 0}, "not negative"),
         (WrongBound, {"order": 0, "reference": None, "singular": [(np.zeros(2),)]}, "finite"),
         (Sine, {"reference": np.cos}, "reference"),
+        (WrongBatch, {}, "vmap and of a loop"),
+        (WrongPlace, {}, "vmap and of a loop"),
         (Sine, {"sympy": "cos(x)"}, "SymPy"),
         (Sine, {"covers": ("exp",)}, "no exp"),
     ],

@@ -145,6 +145,17 @@ def test_a_product_of_rows_may_run_block_by_block():
         assert rows(whole) is None
 
 
+@pytest.mark.parametrize("shape", [("n", 3, "m"), (70_000, 3, 20)])
+def test_a_product_of_rows_of_several_axes_is_made_as_a_whole(shape):
+    x = sg.symbol("x", shape)
+    y = sg.sqrt((x * x).sum(axis=(1, 2)))
+    value = rng.random((70_000, 3, 20))
+    expected = np.sqrt((value * value).sum(axis=(1, 2)))
+    double, inverse = sg.function([x], [y * 2, 1 / (1 + y)])(value)
+    np.testing.assert_allclose(double, 2 * expected, rtol=1e-12)
+    np.testing.assert_allclose(inverse, 1 / (1 + expected), rtol=1e-12)
+
+
 def test_the_cost_counts_multiplications_and_additions():
     def cost(subscripts, *shapes):
         y = sg.einsum(subscripts, *[sg.symbol(f"x{i}", s) for i, s in enumerate(shapes)])
