@@ -130,7 +130,13 @@ def ways(measured: list[dict[str, Any]]) -> list[str]:
 
 def compiling(measured: list[dict[str, Any]]) -> list[str]:
     """From the first line of the program to something callable, ms: deriving (or tracing) and compiling."""
-    head = ["symgraph", "derive + compile", "the first in a process, with its first call", "jax.hessian", "trace + compile"]
+    head = [
+        "symgraph",
+        "derive + compile",
+        "the first in a process, with its first call",
+        "jax.hessian",
+        "trace + compile",
+    ]
     text = ["**Derive and compile**, ms, again in the same process", "", header(["problem", *head])]
     for m in measured:
         cells = [m["title"]]

@@ -1,7 +1,8 @@
 """One program in a process of its own: builds a case, checks it, times it when told to.
 
 Started by run.py, which speaks to it in lines of JSON on the standard streams: {"do": "build"}, then any number of
-{"do": "time", "seconds": ...}, then {"do": "end"}. The last argument names the module that lists the workloads. What the frameworks print goes to the standard error.
+{"do": "time", "seconds": ...}, then {"do": "end"}. What the frameworks print goes to the standard error. The last argument
+names the module that lists the workloads.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Worker:
 
     def stages(self, seconds: float) -> dict[str, Any]:
         """Seconds to derive and to compile the program anew, again and again."""
-        found = []
+        found: list[tuple[float, float]] = []
         end = time.perf_counter() + seconds
         while self.case.stages and (len(found) < 3 or time.perf_counter() < end):
             gc.collect()

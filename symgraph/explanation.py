@@ -32,6 +32,7 @@ from .rewrite.expand import EXPAND
 from .rewrite.layout import ARRANGE
 from .rewrite.lower import LOWER
 from .rewrite.pattern import AnyOp, NodeRule, Rule
+from .structured import Structured
 
 DEPTH = 3
 MOST_PLACES = 12
@@ -43,8 +44,8 @@ def explain(outputs: Any, rewrites: bool = True) -> str:
     """A report on how `outputs` (a compiled `Function`, a tensor or any nesting) are simplified, as text.
 
     For each rule: its name and tag, how often it fired, and per firing the user's line with the expression before and
-    after. The passes are those that `function` runs for the fast style, contractions last. Without `rewrites` only the first
-    line, the count of rewrites and of nodes before and after.
+    after. The passes are those that `function` runs for the fast style, contractions last. Without `rewrites` only the count
+    of rewrites and of nodes before and after. A structured Jacobian or Hessian tells its formula and how it was found first.
 
     Raises `TypeError` for what is no tensor.
     """
@@ -56,6 +57,7 @@ def explain(outputs: Any, rewrites: bool = True) -> str:
         roots = list(outputs.written)
     else:
         roots = [as_tensor(leaf) for leaf in flatten(outputs)[0]]
+    stories = [f"{root} by {root.story}" for root in roots if isinstance(root, Structured) and root.story]
     before = len(toposort(roots))
     fired: Fired = []
     nodes, _ = sequence(roots, (STABILIZE + SIMPLIFY, LOWER, EXPAND, SIMPLIFY, ARRANGE), fired)
@@ -68,9 +70,9 @@ def explain(outputs: Any, rewrites: bool = True) -> str:
             found.setdefault(("contraction planned", "rounding"), []).append(_change(old, new))
     nodes, count = planned, sum(map(len, found.values()))
     times = f"{count} rewrite{'s' * (count != 1)} by {len(found)} rule{'s' * (len(found) != 1)}"
-    lines = [f"{times}, {before} nodes -> {len(toposort(nodes))}"]
+    lines = [*stories, f"{times}, {before} nodes -> {len(toposort(nodes))}"]
     if not rewrites or not found:
-        return lines[0]
+        return "\n".join(lines)
     lines.append("")
     for (name, tag), places in sorted(found.items(), key=lambda entry: -len(entry[1])):
         lines.append(f"{name} ({tag}), {len(places)} time{'s' * (len(places) != 1)}")

@@ -13,7 +13,7 @@ WORKLOADS = {
             {"rows": 1000, "features": 500}, {"rows": 9, "features": 4}, target=18.4 / 5.4,
         ),
         Problem(
-            "factorization", "3. ||T - UV'||^2, n 200, k 5: Hessian in U", "factorization",
+            "factorization", "3. norm(T - UV')^2, n 200, k 5: Hessian in U", "factorization",
             {"n": 200, "k": 5, "masked": False}, {"n": 6, "k": 2, "masked": False}, target=213 / 0.25,
         ),
         Problem(

@@ -1,6 +1,6 @@
-"""Matrix factorization ||T - UV'||**2, masked or not: the Hessian with respect to U has one k x k block per row of U.
+"""Matrix factorization norm(T - UV')**2, masked or not: the Hessian with respect to U has one k x k block per row of U.
 
-    H[i,k,j,l] = 2 delta[i,j] sum_m W[i,m]**2 V[m,k] V[m,l]
+H[i,k,j,l] = 2 delta[i,j] sum_m W[i,m]**2 V[m,k] V[m,l]
 """
 
 from __future__ import annotations

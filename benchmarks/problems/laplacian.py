@@ -21,9 +21,7 @@ ONLY_OWN = True
 
 
 def data(rng: np.random.Generator, rows: int, widths: tuple[int, ...]) -> Data:
-    weights = {
-        f"W{i}": rng.standard_normal((a, b)) / a**0.5 for i, (a, b) in enumerate(zip(widths, [*widths[1:], 1]))
-    }
+    weights = {f"W{i}": rng.standard_normal((a, b)) / a**0.5 for i, (a, b) in enumerate(zip(widths, [*widths[1:], 1]))}
     return {"X": rng.standard_normal((rows, widths[0])), **weights}
 
 

@@ -1,6 +1,6 @@
 """A network of two tanh layers and one output; the Hessian with respect to its input.
 
-    H = sum over the layers of J' diag(cotangent * tanh'') J,   J the derivative of the layer's input
+H = sum over the layers of J' diag(cotangent * tanh'') J,   J the derivative of the layer's input
 """
 
 from __future__ import annotations

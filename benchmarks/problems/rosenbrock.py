@@ -1,6 +1,6 @@
 """The sparse Hessian of the chained Rosenbrock function: three bands, as the entries of a CSR matrix row by row.
 
-    f(z) = sum of 100 (z[i+1] - z[i]**2)**2 + (1 - z[i])**2
+f(z) = sum of 100 (z[i+1] - z[i]**2)**2 + (1 - z[i])**2
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def by_casadi(data: Data) -> Compiled:
     f = build()
     buffer, run = f.buffer()
     given, found = data["z"].copy(), np.empty(f.nnz_out(0))
-    buffer.set_arg(0, memoryview(given))
-    buffer.set_res(0, memoryview(found))
+    buffer.set_arg(0, memoryview(given))  # type: ignore[arg-type]
+    buffer.set_res(0, memoryview(found))  # type: ignore[arg-type]
 
     def call(z: Any) -> Any:
         buffer.set_arg(0, memoryview(z))

@@ -29,13 +29,16 @@ def derive(x: Any) -> Any:
     return sg.derivative(formula(sg, x), x, ORDER)
 
 
-def sympy_source() -> str:
-    """The derivative by SymPy, with common subexpressions named, as Python."""
+def sympy_source(nested: bool = False) -> str:
+    """The derivative by SymPy, with common subexpressions named, as Python; asked at once, it collects factors on its way."""
     import sympy as sp
 
     x = sp.Symbol("x")
-    steps, (result,) = sp.cse(sp.diff(formula(sp, x), x, ORDER))
-    lines = [f"    {name} = {sp.pycode(value, fully_qualified_modules=False)}" for name, value in steps]
+    y = formula(sp, x)
+    for order in [1] * ORDER if nested else [ORDER]:
+        y = sp.diff(y, x, order)
+    shared, (result,) = sp.cse(y)
+    lines = [f"    {name} = {sp.pycode(value, fully_qualified_modules=False)}" for name, value in shared]
     last = sp.pycode(result, fully_qualified_modules=False)
     return "\n".join(["def f(x):", *lines, f"    return {last}", ""])
 

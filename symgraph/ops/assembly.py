@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-from ..core import ShapedArray, Tensor, make
-from ..dims import require_equal
+from ..core import ShapedArray, Tensor, format_shape, located_error, make
+from ..dims import prod, require_equal
+from ..errors import CompileError
 from . import code
 from .base import Linear
 from .code import Code
 from .late import F
+
+MOST_BYTES = 1 << 32
+"""A derivative is not made as an array that is larger than this."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Assembly(Linear):
         return reduce(lambda a, b: code.infix("+", a, b), xs[:-1])
 
     def lower(self, *xs: Tensor) -> Tensor:
+        _check_size(xs[0], xs[-1])
         return reduce(F.add, xs[:-1])
 
     def transpose(self, ct: Tensor, *xs: Tensor) -> list[Any]:
@@ -56,3 +61,15 @@ class Assembly(Linear):
             for x, a in zip(xs[:-1], axes, strict=False)
         ]
         return make(Assembly(self.rows + 1), *moved, xs[-1]), 0
+
+
+def _check_size(array: Tensor, of: Tensor) -> None:
+    size = prod(array.shape)
+    if isinstance(size, int) and size * array.dtype.itemsize > MOST_BYTES:
+        needed, most = (n / 2**30 for n in (size * array.dtype.itemsize, MOST_BYTES))
+        rule = (
+            f"the array {format_shape(array.shape)} {array.dtype} would take {needed:.1f} GiB, and the limit is {most:.1f} GiB. "
+            "Use .matvec(v), .diagonal(), .trace(), .solve(b) or .csr(), which do not make it, or raise "
+            "symgraph.ops.assembly.MOST_BYTES"
+        )
+        raise located_error(CompileError, "the full derivative", [of], rule)

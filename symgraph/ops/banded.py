@@ -54,13 +54,12 @@ class SolveBanded(General):
         return [*[-_outer_diagonal(back, y, k) for k in self.offsets], back]
 
     def jvp(self, ts: Sequence[Tensor | None], y: Tensor, *xs: Tensor) -> Any:
-        *bands, b = xs
-        right = ts[-1]
+        bands, right = xs[:-1], ts[-1]
         for k, t in zip(self.offsets, ts[:-1], strict=True):
             if t is not None:
                 moved = _times_diagonal(t, y, k)
                 right = -moved if right is None else right - moved
-        return make(self, *bands, right)
+        return None if right is None else make(self, *bands, right)
 
     def cost(self, y: Any, *xs: ShapedArray) -> Any:
         lower, upper = self.reach

@@ -148,6 +148,12 @@ def _cast_of_cast(node: Tensor) -> Tensor | None:
 ELEMENTWISE = list(Elementwise.registry.values())
 FOLD_ROOTS = [*ELEMENTWISE, Where, Cast, Sum, Reshape, Transpose]
 
+
+def _assembled(node: Tensor) -> Tensor:
+    assert isinstance(node.op, Assembly)
+    return node.op.lower(*node.inputs)
+
+
 CANONICALIZE = RuleSet(
     *node_rules("fold constants", FOLD_ROOTS, fold, needs=[Constant]),
     *node_rules("drop broadcasts", [*ELEMENTWISE, Where], _drop_broadcasts, needs=[BroadcastTo, Full]),
@@ -172,7 +178,7 @@ CANONICALIZE = RuleSet(
     *node_rules(
         "terms of a structure",
         [Assembly],
-        lambda node: node.op.lower(*node.inputs),
+        _assembled,
         examples=[lambda X: make(Assembly(1), X, F.exp(X), F.sum(X))],
     ),
     rule(x + 0, same_as, tag="finite-real"),

@@ -4,4 +4,5 @@ from __future__ import annotations
 
 from .derive import hessian as hessian
 from .derive import jacobian as jacobian
+from .laplacian import laplacian as laplacian
 from .tensor import Structured as Structured

@@ -21,11 +21,12 @@ def as_bands(term: Term, y: Shape, x: Shape, dtype: DType) -> Term:
     return term
 
 
-def diagonal_of(row: Place, col: Place) -> tuple[Label, Size, Size] | None:
+def diagonal_of(row: Place, col: Place) -> tuple[Label, Size, int] | None:
     """The label that runs along a diagonal, where it starts, and the number of the diagonal (0 is the main one)."""
     if len(row.steps) != 1 or row.labels != col.labels or not (same(row.steps[0][1], 1) and same(col.steps[0][1], 1)):
         return None
-    return row.labels[0], row.offset, col.offset - row.offset
+    k = col.offset - row.offset
+    return (row.labels[0], row.offset, k) if isinstance(k, int) else None
 
 
 def length_of(k: int, rows: Size, columns: Size) -> Size:
@@ -35,7 +36,7 @@ def length_of(k: int, rows: Size, columns: Size) -> Size:
 
 def _extended(term: Term, i: int, j: int, rows: Size, columns: Size, dtype: DType) -> Term:
     found = diagonal_of(term.rows[i], term.cols[j])
-    if found is None or not isinstance(found[2], int):
+    if found is None:
         return term
     label, start, k = found
     first = max(-k, 0)

@@ -32,4 +32,6 @@ def _step(node: Tensor) -> float:
         return einsum_cost([frozenset(ls) for ls in op.operands], frozenset(op.output), sizes)
     if isinstance(op, Primitive) and op.is_view:
         return VIEW
-    return CALL + ELEMENTWISE * (elements(node) + sum(elements(x) for x in node.inputs if not isinstance(x.aval, tuple)))
+    return CALL + ELEMENTWISE * (
+        elements(node) + sum(elements(x) for x in node.inputs if not isinstance(x.aval, tuple))
+    )

@@ -23,7 +23,7 @@ def dense(term: Term, y: Shape, x: Shape, dtype: DType) -> Tensor:
             return F.eye(y[0], dtype=dtype)
     if len(term.rows) == len(term.cols) == 1:
         found = diagonal_of(term.rows[0], term.cols[0])
-        if found is not None and isinstance(found[2], int) and found[2]:
+        if found is not None and found[2]:
             label, start, k = found
             if same(start, max(-k, 0)) and same(term.sizes[label], length_of(k, y[0], x[0])):
                 return make(DiagonalMatrix(k, y[0], x[0]), term.value((label,), dtype))

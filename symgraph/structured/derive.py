@@ -62,16 +62,17 @@ def jacobian(y: Any, wrt: Any, mode: str | None = None) -> Any:
 def _jacobian(y: Tensor, x: Tensor, mode: str | None) -> Structured:
     if is_complex(x.dtype) or is_complex(y.dtype):
         (block,) = batched_jacobian(y, [x])
-        return assembled([whole(block, y.shape)], y.shape, x.shape, y)
+        return assembled([whole(block, y.shape)], y.shape, x.shape, y, block.dtype)
     mode = mode or ("reverse" if elements(y) < elements(x) else "forward")
+    notes: list[str] = []
     if mode == "reverse":
         seed = make_fresh(Symbol("ct", y.aval))
-        (terms,) = structure_of([vjp(y, x, seed, "zero")], seed)
+        (terms,) = structure_of([vjp(y, x, seed, "zero")], seed, notes)
         terms = [t.T for t in terms]
     else:
         seed = make_fresh(Symbol("t", x.aval))
-        (terms,) = structure_of([jvp(y, x, seed)], seed)
-    return assembled(terms, y.shape, x.shape, y)
+        (terms,) = structure_of([jvp(y, x, seed)], seed, notes)
+    return assembled(terms, y.shape, x.shape, y).told(mode, {}, notes)
 
 
 def hessian(y: Any, wrt: Any, mode: str | None = None) -> Any:
@@ -108,28 +109,41 @@ def hessian(y: Any, wrt: Any, mode: str | None = None) -> Any:
 def _column(
     y: Tensor, gradients: Sequence[Tensor], variables: Sequence[Tensor], x: Tensor, mode: str | None
 ) -> list[Structured]:
-    """The blocks d2y / du dx for every u."""
-    candidates: list[list[Structured]] = []
-    if mode != "symmetric":
-        seed = make_fresh(Symbol("t", x.aval))
-        found = structure_of(jvp(list(gradients), x, seed), seed)
-        candidates.append([_block(y, t, u, x) for t, u in zip(found, variables, strict=True)])
-    if mode != "forward-over-reverse":
+    """The blocks d2y / du dx for every u, in the form that takes the least work."""
+    found: dict[str, tuple[list[Structured], list[str]]] = {}
+    for candidate in (mode,) if mode else HESSIAN_MODES:
+        notes: list[str] = []
         try:
-            candidates.append([_block(y, curvature(y, u, x), u, x) for u in variables])
+            columns = _FORMS[candidate](y, gradients, variables, x, notes)
         except NotStructuredError as error:
-            if mode == "symmetric":
+            if mode:
                 raise GradientError(
-                    f"the symmetric form of the Hessian of {describe(y)} cannot be written ({error}); "
-                    'leave mode out or use mode="forward-over-reverse"'
+                    f"the {mode} form of the Hessian of {describe(y)} cannot be written ({error}); "
+                    f"leave mode out or use mode={HESSIAN_MODES[0]!r}"
                 ) from None
-    if len(candidates) == 1:
-        return candidates[0]
-    return min(candidates, key=lambda blocks: work([x for b in blocks for x in b.inputs]))
+            continue
+        blocks = [assembled(terms, u.shape, x.shape, y) for terms, u in zip(columns, variables, strict=True)]
+        found[candidate] = blocks, notes
+    costs = {m: work([part for b in blocks for part in b.inputs[:-1]]) for m, (blocks, _) in found.items()}
+    chosen = min(costs, key=costs.__getitem__)
+    blocks, notes = found[chosen]
+    return [b.told(chosen, costs, notes) for b in blocks]
 
 
-def _block(y: Tensor, terms: Terms, u: Tensor, x: Tensor) -> Structured:
-    return assembled(terms, u.shape, x.shape, y)
+def _forward_over_reverse(
+    y: Tensor, gradients: Sequence[Tensor], variables: Sequence[Tensor], x: Tensor, notes: list[str]
+) -> list[Terms]:
+    seed = make_fresh(Symbol("t", x.aval))
+    return structure_of(jvp(list(gradients), x, seed), seed, notes)
+
+
+def _symmetric(
+    y: Tensor, gradients: Sequence[Tensor], variables: Sequence[Tensor], x: Tensor, notes: list[str]
+) -> list[Terms]:
+    return [curvature(y, u, x, notes) for u in variables]
+
+
+_FORMS = dict(zip(HESSIAN_MODES, (_forward_over_reverse, _symmetric), strict=True))
 
 
 def _check_mode(name: str, mode: str | None, known: Sequence[str]) -> None:

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from ..core import Tensor
 from ..dims import same
-from ..rewrite import simplify
+from ..rewrite import STABILIZE, rewrite
+from ..rewrite.simplify import SIMPLIFY
 from .bands import diagonal_of
 from .term import Factor, Label, Place, Term
 
@@ -43,7 +44,8 @@ class _Names:
         from ..printing import to_text
 
         if x not in self.known:
-            text = to_text(simplify(x))
+            ((short,), _) = rewrite([x], STABILIZE + SIMPLIFY)
+            text = to_text(short)
             if "\n" in text or len(text) > LONG:
                 name = f"d{sum(line.startswith('d') for line in self.lines) + 1}"
                 *before, last = text.split("\n")
@@ -179,5 +181,3 @@ def _bracketed(text: str, tight: bool = False) -> str:
         if depth == 0 and c == " " and text[i + 1 : i + 2] in ("+", "-", *("*/@" if tight else "/@*")):
             return f"({text})"
     return f"({text})" if text.startswith("-") else text
-
-

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from ..core import Item, Symbol, Tensor, make, make_fresh, toposort
+from ..core import Symbol, Tensor, make, make_fresh, rebuild, toposort
 from ..dims import Size, prod, same, slice_of
 from ..dtypes import is_complex, is_inexact
 from ..ops.base import Primitive
-from ..ops.checkpoint import PassThrough
+from ..ops.checkpoint import Barrier, PassThrough
 from ..ops.creation import Full
 from ..ops.diagonal import Diagonal, DiagonalMatrix
 from ..ops.einsum import Einsum
@@ -40,8 +40,18 @@ def structure_of(outputs: Sequence[Tensor], seed: Tensor, notes: list[str] | Non
 
     `notes` receives the name of each op that had no structured rule.
     """
+    outputs = _without_barriers(outputs)
     terms = propagated(outputs, seed, notes)
     return [terms.get(y, []) for y in outputs]
+
+
+def _without_barriers(outputs: Sequence[Tensor]) -> list[Tensor]:
+    """The outputs without waiting: what reverse mode recomputes would wait for the seed, which is no value here."""
+    done: dict[Tensor, Tensor] = {}
+    for node in toposort(outputs):
+        inputs = [done[x] for x in node.inputs]
+        done[node] = inputs[0] if isinstance(node.op, Barrier) else rebuild(node, inputs)
+    return [done[y] for y in outputs]
 
 
 def propagated(
@@ -112,6 +122,8 @@ def _batched(
         rows = dense_rows(term, columns, x.shape, x.dtype)
         ((value, axis),) = F.batched([result], {row: (F.reshape(rows, (prod(sizes), *x.shape)), 0)})
         places, more = fresh(y.shape)
+        if axis is None:
+            continue  # it does not depend on the operand after all
         value = F.reshape(F.moveaxis(value, axis, 0), (*sizes, *[n for n in y.shape if not same(n, 1)]))
         labels = (*columns, *[k for p in places for k in p.labels])
         found.append(Term(((value, labels),), places, term.cols, {**dict(zip(columns, sizes, strict=True)), **more}))
@@ -356,7 +368,7 @@ def _einsum(term: Term, node: Tensor, i: int) -> Term:
                 term = term.unified(first.label, old)
                 where = {k: p.substituted(old, new) for k, p in where.items()}
             continue
-        where[label] = place if label not in where else where[label]
+        where[label] = place
     for label, size in sizes.items():
         if label not in where:
             (place,), more = fresh([size])

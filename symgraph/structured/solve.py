@@ -1,10 +1,10 @@
 """Solving H x = b by the structure of H.
 
-    a diagonal            b / d
-    blocks, kron(I, K)    one small system for each block, or one matrix for all of them
-    bands                 scipy.linalg.solve_banded, in time linear in n
-    diagonal + low rank   (D + U W)^-1 b = y - Y (I + W Y)^-1 W y,   y = D^-1 b,  Y = D^-1 U     (Woodbury)
-    anything else         the array, by LU
+a diagonal            b / d
+blocks, kron(I, K)    one small system for each block, or one matrix for all of them
+bands                 scipy.linalg.solve_banded, in time linear in n
+diagonal + low rank   (D + U W)^-1 b = y - Y (I + W Y)^-1 W y,   y = D^-1 b,  Y = D^-1 U     (Woodbury)
+anything else         the array, by LU
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _bands(terms: Sequence[Term], n: Size, dtype: DType) -> tuple[tuple[tuple[in
     found: dict[int, Tensor] = {}
     for t in terms:
         band = diagonal_of(t.rows[0], t.cols[0])
-        if band is None or not isinstance(band[2], int):
+        if band is None:
             return None
         label, start, k = band
         if not same(start, max(-k, 0)) or not same(t.sizes[label], n - abs(k)):
@@ -168,5 +168,3 @@ def _side(factors: Sequence[Factor], axis: Label, label: Label | None, n: Size, 
     term = Term(tuple(factors), tuple(map(at, output)), (), known)
     x = term.value(output, dtype)
     return F.expand_dims(x, 1) if label is None else x
-
-

@@ -6,13 +6,15 @@ write the values of each term at their places of `data`. For a band those places
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import operator
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..core import Tensor, located_error
-from ..dims import Shape, variables
+from ..dims import Shape, Size, variables
 from ..errors import ShapeError
 from ..ops.late import F
 from ..pytree import Compound
@@ -57,11 +59,11 @@ def csr(terms: Sequence[Term], y: Shape, x: Shape, of: Tensor) -> CSR:
     """The matrix of shape (size of y, size of x) that is the sum of the terms."""
     known = variables(*y, *x)
     if known:
-        names = ", ".join(sorted(str(v) for v in known))
+        names = ", ".join(sorted(v.name for v in known))
         rule = f"a sparse matrix needs sizes that are known while the graph is built, not {names}; give them as ints"
         raise located_error(ShapeError, "csr", [of], rule)
-    rows, columns = (int(np.prod(s, dtype=np.int64)) for s in (y, x))
-    total = sum(int(np.prod([t.sizes[k] for k in t.outer], dtype=np.int64)) for t in terms)
+    rows, columns = (math.prod(_ints(s)) for s in (y, x))
+    total = sum(math.prod(_ints(t.sizes[k] for k in t.outer)) for t in terms)
     if total > MOST_VALUES:
         rule = f"the matrix ({rows}, {columns}) would hold {total:.2e} values; use matvec, which needs none of them"
         raise located_error(ShapeError, "csr", [of], rule)
@@ -74,10 +76,14 @@ def csr(terms: Sequence[Term], y: Shape, x: Shape, of: Tensor) -> CSR:
     return CSR(data, indices, indptr.astype(indices.dtype), (rows, columns))
 
 
+def _ints(shape: Iterable[Size]) -> list[int]:
+    return [operator.index(n) for n in shape]
+
+
 def places_of(term: Term, y: Shape, x: Shape) -> Numbers:
     """For each value of a term, with the labels in their order, its row * number of columns + its column."""
     labels = term.outer
-    total = np.zeros([term.sizes[k] for k in labels], np.int64)
+    total = np.zeros(_ints(term.sizes[k] for k in labels), np.int64)
     for place, size in zip((*term.rows, *term.cols), (*y, *x), strict=True):
         total = total * size + _along(term, place, labels)
     return total.ravel()
@@ -87,7 +93,8 @@ def _along(term: Term, place: Place, labels: Sequence[int]) -> Any:
     found: Any = place.offset
     for k, step in place.steps:
         after = len(labels) - 1 - labels.index(k)
-        found = found + step * np.arange(term.sizes[k], dtype=np.int64).reshape(-1, *[1] * after)
+        (size,) = _ints([term.sizes[k]])
+        found = found + step * np.arange(size, dtype=np.int64).reshape(-1, *[1] * after)
     return found
 
 

@@ -6,11 +6,11 @@ matrix, a diagonal or a trace only what they need.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core import Tensor, format_shape, located_error, make
-from ..dims import Shape, require_equal, same, same_shape
+from ..dims import Shape, require_equal, same_shape
 from ..dtypes import DType
 from ..errors import ShapeError
 from ..ops.assembly import Assembly
@@ -29,8 +29,10 @@ from .term import NotStructuredError, Term, fresh
 class Structured(Tensor):
     """A sum of terms `rows <- columns`; as a tensor, the array of shape `output shape + variable shape`."""
 
-    __slots__ = ("terms",)
+    __slots__ = ("story", "terms")
     terms: tuple[Term, ...]
+    story: str
+    """How the structure was found: the mode, what the others were estimated to take, the ops without a structured rule."""
 
     @property
     def row_shape(self) -> Shape:
@@ -41,6 +43,17 @@ class Structured(Tensor):
     def column_shape(self) -> Shape:
         """The shape of the variable."""
         return self.shape[self._split :]
+
+    def told(self, mode: str, costs: Mapping[str, float], dense_ops: Sequence[str]) -> Structured:
+        """The same tensor with its story, unless it has one."""
+        if not self.story:
+            lines = [f"mode {mode}"]
+            if len(costs) > 1:
+                lines[0] += ", estimated: " + ", ".join(f"{m} {ns / 1e6:.3g} ms" for m, ns in costs.items())
+            if dense_ops:
+                lines.append(f"no structured rule for {', '.join(dense_ops)}: what passes through is dense")
+            object.__setattr__(self, "story", "\n".join(lines))
+        return self
 
     @property
     def _split(self) -> int:
@@ -57,7 +70,8 @@ class Structured(Tensor):
 
     def dense(self) -> Tensor:
         """The array of shape `row_shape + column_shape`, as a plain tensor."""
-        return self.op.lower(*self.inputs)  # type: ignore[attr-defined,no-any-return]
+        assert isinstance(self.op, Assembly)
+        return self.op.lower(*self.inputs)
 
     def matvec(self, v: Any) -> Tensor:
         """The product with `v`, of the variable's shape, summed over all its axes; the result has `row_shape`."""
@@ -86,14 +100,14 @@ class Structured(Tensor):
             raise located_error(ShapeError, name, [self, x], rule) from None
         return cast(x, self.dtype)
 
-    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:  # type: ignore[override]
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
         """The values at `[i, i]`, of the variable's shape; with other arguments, NumPy's `diagonal` of the array."""
         if (offset, axis1, axis2) != (0, 0, 1):
             return F.diagonal(self, offset, axis1, axis2)
         shape = self._square("diagonal")
         return _total([dense(t, shape, (), self.dtype) for t in self._on_diagonal()], shape, self.dtype)
 
-    def trace(self) -> Tensor:  # type: ignore[override]
+    def trace(self) -> Tensor:
         """The sum of the values at `[i, i]`: of a Hessian, the Laplacian."""
         self._square("trace")
         return _total([dense(t.with_rows(()), (), (), self.dtype) for t in self._on_diagonal()], (), self.dtype)
@@ -135,14 +149,16 @@ class Structured(Tensor):
 Assembly.node_type = Structured
 
 
-def assembled(terms: Sequence[Term], y: Shape, x: Shape, of: Tensor) -> Structured:
-    """The tensor of shape y + x that is the sum of the terms, a derivative `of` something."""
-    terms = merged([as_bands(t, y, x, of.dtype) for t in terms], of.dtype)
-    parts = [dense(t, y, x, of.dtype) for t in terms] or [F.zeros((*y, *x), dtype=of.dtype)]
-    node: Any = make(Assembly(len(y)), *[cast(p, of.dtype) for p in parts], of)
+def assembled(terms: Sequence[Term], y: Shape, x: Shape, of: Tensor, dtype: DType | None = None) -> Structured:
+    """The tensor of shape y + x that is the sum of the terms, a derivative `of` something and of its dtype."""
+    dtype = dtype or of.dtype
+    terms = merged([as_bands(t, y, x, dtype) for t in terms], dtype)
+    parts = [dense(t, y, x, dtype) for t in terms] or [F.zeros((*y, *x), dtype=dtype)]
+    node: Any = make(Assembly(len(y)), *[cast(p, dtype) for p in parts], of)
     if not hasattr(node, "terms"):
         object.__setattr__(node, "terms", tuple(terms))
-    return node  # type: ignore[no-any-return]
+        object.__setattr__(node, "story", "")
+    return node
 
 
 def whole(x: Tensor, y: Shape) -> Term:
