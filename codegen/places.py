@@ -155,6 +155,8 @@ class Places(Plain):
 
     def _making(self, op: Primitive, name: str, xs: list[Code], lines: list[str]) -> tuple[int, str]:
         """How many of the lines an expression can stand for that makes the array, and that expression."""
+        if op.readonly:
+            return 0, ""  # np.broadcast_to
         statements = op.statements(name, *xs)
         if statements is None:
             return len(lines), str(self._numpy(op, xs))

@@ -13,22 +13,28 @@ the sum over nodes in place of the edges pushed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
+from typing import Any
 
 from ..autodiff import adjoints, jvp, tangents_of
 from ..core import Item, Symbol, Tensor, make, make_fresh, substitute_all, toposort
-from ..dtypes import is_inexact
+from ..dims import Shape
+from ..dtypes import DType, is_inexact
 from ..ops.base import Linear, Mask, Primitive
 from ..rewrite import stabilize_nodes
+from ..rewrite.contractions.order import nominal
 from .compose import product
 from .linear import Terms, propagated, structure_of
+from .dense import dense
 from .merge import merged
-from .term import NotStructuredError
+from .tensor import whole
+from .term import NotStructuredError, Term
 
 
 def curvature(y: Tensor, u: Tensor, x: Tensor, notes: list[str] | None = None) -> Terms:
     """The terms of d2y / du dx.
 
-    Raises `NotStructuredError` where nodes with several outputs, or bands, keep the sum from being written.
+    Raises `NotStructuredError` for an op outside the library.
     """
     variables = list(dict.fromkeys([u, x]))
     (stable,) = stabilize_nodes([y], frozen=variables)
@@ -39,7 +45,7 @@ def curvature(y: Tensor, u: Tensor, x: Tensor, notes: list[str] | None = None) -
     left = right if u is x else _jacobians(stable, u, curved, notes)
     found: Terms = []
     for node in curved:
-        if isinstance(node.aval, tuple) or not isinstance(node.op, Primitive):
+        if not isinstance(node.op, Primitive):
             raise NotStructuredError(node.op.name)
         ct, mask = cotangents[node]
         active = [i for i, z in enumerate(node.inputs) if z in left or z in right]
@@ -50,11 +56,25 @@ def curvature(y: Tensor, u: Tensor, x: Tensor, notes: list[str] | None = None) -
             for p in left.get(a, []):
                 for q in terms:
                     for r in right.get(b, []):
-                        inner = product(p.T, q, a.shape)
-                        whole = None if inner is None else product(inner, r, b.shape)
-                        if whole is not None:
-                            found.append(whole)
+                        inner = _product(p.T, q, (u.shape, a.shape, b.shape), y.dtype)
+                        term = None if inner is None else _product(inner, r, (u.shape, b.shape, x.shape), y.dtype)
+                        if term is not None:
+                            found.append(term)
     return merged(found, y.dtype)
+
+
+def _product(left: Term, right: Term, shapes: Sequence[Shape], dtype: DType) -> Term | None:
+    """The product of two terms, of which one is made an array where two bands meet."""
+    rows, inner, cols = shapes
+    try:
+        return product(left, right, inner)
+    except NotStructuredError:
+        sizes = [prod(map(nominal, (*a, *b))) for a, b in ((rows, inner), (inner, cols))]
+        if sizes[0] <= sizes[1]:
+            left = whole(dense(left, rows, inner, dtype), rows)
+        else:
+            right = whole(dense(right, inner, cols, dtype), inner)
+        return product(left, right, inner)
 
 
 def _jacobians(y: Tensor, x: Tensor, curved: Sequence[Tensor], notes: list[str] | None) -> dict[Tensor, Terms]:
@@ -66,19 +86,24 @@ def _jacobians(y: Tensor, x: Tensor, curved: Sequence[Tensor], notes: list[str] 
     return {z: terms[t] for z, t in wanted.items() if t in terms}
 
 
-def _second(node: Tensor, ct: Tensor, mask: Mask, active: Sequence[int]) -> list[tuple[int, int, Terms]]:
+def _second(node: Tensor, ct: Any, mask: Mask, active: Sequence[int]) -> list[tuple[int, int, Terms]]:
     """For each pair of operands the terms of cotangent * d2 op, as a map from the second to the first."""
     op = node.op
     assert isinstance(op, Primitive)
     bound = {i: make_fresh(Symbol(f"x{i}", node.inputs[i].aval)) for i in active}
     xs = [bound.get(i, z) for i, z in enumerate(node.inputs)]
     y = make(op, *xs)
-    held = make_fresh(Symbol("ct", ct.aval))
-    held_mask = None if mask is None else make_fresh(Symbol("mask", mask.aval))
-    pulled = op.pullback(held, held_mask, y, xs, [i in bound for i in range(len(xs))])
-    back: dict[Tensor, Tensor] = {**{s: node.inputs[i] for i, s in bound.items()}, held: ct}
-    if mask is not None and held_mask is not None:
-        back[held_mask] = mask
+    back: dict[Tensor, Tensor] = {s: node.inputs[i] for i, s in bound.items()}
+
+    def held(value: Tensor | None) -> Tensor | None:
+        if value is None:
+            return None
+        symbol = make_fresh(Symbol("held", value.aval))
+        back[symbol] = value
+        return symbol
+
+    cts = tuple(map(held, ct)) if isinstance(ct, tuple) else held(ct)
+    pulled = op.pullback(cts, held(mask), y, xs, [i in bound for i in range(len(xs))])
     found = []
     for j, s in bound.items():
         if not is_inexact(s.dtype):

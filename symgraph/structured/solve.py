@@ -36,7 +36,7 @@ def solve(terms: Sequence[Term], shape: Shape, b: Tensor, dtype: DType) -> Tenso
         banded = _bands(terms, shape[0], dtype)
         if banded is not None:
             return make(SolveBanded(*banded[0]), *banded[1], b)
-        split = _low_rank(terms, shape[0])
+        split = low_rank(terms, shape[0])
         if split is not None:
             return _woodbury(*split, shape[0], b, dtype)
     n = prod(shape)
@@ -119,7 +119,7 @@ def _bands(terms: Sequence[Term], n: Size, dtype: DType) -> tuple[tuple[tuple[in
 # Diagonal plus low rank ----------------------------------------------------------------------------------------------
 
 
-def _low_rank(terms: Sequence[Term], n: Size) -> tuple[list[Term], list[tuple[Term, Label | None]]] | None:
+def low_rank(terms: Sequence[Term], n: Size) -> tuple[list[Term], list[tuple[Term, Label | None]]] | None:
     """The diagonal terms, and the others with the label over which they are sums of outer products (None for one)."""
     diagonal, outer, rank = [], [], 0.0
     for t in terms:
@@ -146,6 +146,15 @@ def _woodbury(
     diagonal: Sequence[Term], outer: Sequence[tuple[Term, Label | None]], n: Size, b: Tensor, dtype: DType
 ) -> Tensor:
     d = _values(diagonal, (n,), dtype)
+    u, w = sides(outer, n, dtype)
+    y = b / d
+    scaled = u / F.expand_dims(d, 1)
+    small = F.eye(u.shape[1], dtype=dtype) + w.T @ scaled
+    return y - scaled @ F.solve(small, w.T @ y)
+
+
+def sides(outer: Sequence[tuple[Term, Label | None]], n: Size, dtype: DType) -> tuple[Tensor, Tensor]:
+    """U and W of n rows with U @ W.T = the sum of the terms, each a sum of outer products over its label."""
     columns, rows = [], []
     for t, label in outer:
         row, col = t.rows[0].labels[0], t.cols[0].labels[0]
@@ -155,10 +164,7 @@ def _woodbury(
         columns.append(u if t.scale == 1 else u * t.scale)
         rows.append(_side(right, col, label, n, t.sizes, dtype))
     u, w = (x[0] if len(x) == 1 else F.concatenate(x, axis=1) for x in (columns, rows))
-    y = b / d
-    scaled = u / F.expand_dims(d, 1)
-    small = F.eye(u.shape[1], dtype=dtype) + w.T @ scaled
-    return y - scaled @ F.solve(small, w.T @ y)
+    return u, w
 
 
 def _side(factors: Sequence[Factor], axis: Label, label: Label | None, n: Size, sizes: object, dtype: DType) -> Tensor:

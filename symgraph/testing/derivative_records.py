@@ -6,11 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from ..core import make
 from ..implicit import implicit
+from ..ops.banded import SolveBanded
+from ..ops.base import as_tensor
 from ..ops.custom import custom_jvp, custom_vjp
 from ..ops.factored import lu_factor, lu_solve
 from ..ops.late import F
 from ..roots import root
+from ..structured import hessian
 from .ops import Record
 
 _x = np.array([[0.3, -0.4, 0.5], [0.7, 0.2, -0.9]])
@@ -56,7 +60,24 @@ def _twice_solved(a: Any, b: Any) -> Any:
     return lu_solve(factors, b), lu_solve(factors, b, transposed=True)
 
 
+def _hessian(a: Any, x: Any) -> Any:
+    return hessian(F.sum(F.exp(a @ x)) + F.sum(x[1:] ** 3), x)
+
+
+def _hessian_by_hand(a: Any, x: Any) -> Any:
+    tail = np.where(np.arange(len(x)) > 0, 6 * x, 0)
+    return (a.T * np.exp(a @ x)) @ a + np.diag(tail)
+
+
+def _banded(upper: Any, main: Any, lower: Any, b: Any) -> Any:
+    return make(SolveBanded((1, 0, -1)), *map(as_tensor, (upper, main, lower, b)))
+
+
 DERIVATIVES: list[Record] = [
+    Record("structured", _hessian, [(_x, _p), (_x[:0], _p), (_x[:, :1], _p[:1])],
+           reference=_hessian_by_hand, symbolic=[("n", 3), (3,)]),
+    Record("solve_banded", _banded, [(_p[:2], _p + 3, -_p[:2], _p), (_p[:0], _p[:1], _p[:0], _p[:1])],
+           reference=lambda u, d, l, b: np.linalg.solve(np.diag(u, 1) + np.diag(d) + np.diag(l, -1), b)),
     Record("custom_vjp", _product, [(_x, _x * 2), (np.asarray(0.4), np.asarray(0.7)), (_x[:0], _x[:0])],
            reference=lambda x, y: (np.sin(x) * y, np.sum(x * y)), symbolic=[("n", 3), ("n", 3)]),
     Record("custom_jvp", _wave, [(_x,), (np.asarray(0.4),), (_x[:, :1],)],

@@ -1,15 +1,9 @@
-"""Optimizers, each as the updates it makes: `{parameter: new value}`, state included, for `function`.
-
-An optimizer is ordinary mathematics on the gradients, compiled into the same function as the model. What it remembers
-between steps (velocities, moments, the number of steps) are parameters like any other: they are named after the
-parameter they serve, read and set through `.value`, and travel with `Function.export`.
-
-    updates = optim.adam(weights, grad(loss, weights))
-    step = function([x, y], loss, updates)
+"""Optimizers of first order: gradient descent, momentum, Adam.
 
 `parameters` is one parameter or any nesting of list, tuple and dict, and `gradients` has the same nesting, as `grad`
-returns it; clip or add to the gradients on the way. A hyperparameter is a Python number, or a 0-d tensor (a symbol or a
-parameter) where it changes while training. Values keep their dtype: a float32 model trains in float32.
+returns it; clip or add to the gradients on the way. State is named after the parameter it serves. A hyperparameter is a
+Python number, or a 0-d tensor (a symbol or a parameter) where it changes while training. Values keep their dtype: a
+float32 model trains in float32.
 """
 
 from __future__ import annotations
@@ -18,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from .core import Tensor, describe
-from .dtypes import is_complex
-from .errors import CompileError, ShapeError
-from .ops.late import F
-from .parameter import Parameter, parameter
-from .pytree import flatten
+from ..core import Tensor, describe
+from ..dtypes import is_complex
+from ..errors import CompileError, ShapeError
+from ..ops.late import F
+from ..parameter import Parameter, parameter
+from ..pytree import flatten
 
 Updates = dict[Parameter, Tensor]
 
