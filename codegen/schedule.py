@@ -171,22 +171,33 @@ def _greedy(plan: Schedule, results: Sequence[Tensor], steps: Sequence[Tensor]) 
     for x in steps:
         for root in reads[x]:
             left[root] = left.get(root, 0) + 1
-    order: dict[Tensor, None] = {}
-    waiting = list(steps)
+    takes = {x: 0 if _is_view(x) else _bytes(x) for x in steps}
+    frees = {x: [(r, _bytes(r)) for r in reads[x] - kept if not _is_given(r)] for x in steps}
+    at = {x: n for n, x in enumerate(steps)}
+    users: dict[Tensor, list[Tensor]] = {x: [] for x in steps}
+    missing = {x: 0 for x in steps}
+    for x in steps:
+        for i in dict.fromkeys(x.inputs):
+            if not _is_given(i):
+                users[i].append(x)
+                missing[x] += 1
 
-    def growth(x: Tensor) -> int:
-        return (0 if _is_view(x) else _bytes(x)) - sum(
-            _bytes(r) for r in reads[x] - kept if left[r] == 1 and not _is_given(r)
-        )
+    def growth(x: Tensor) -> tuple[int, int]:
+        return takes[x] - sum(size for r, size in frees[x] if left[r] == 1), at[x]
 
-    while waiting:
-        ready = [x for x in waiting if all(i in order or _is_given(i) for i in x.inputs)]
+    order: list[Tensor] = []
+    ready = {x: None for x in steps if not missing[x]}
+    while ready:
         chosen = min(ready, key=growth)
-        order[chosen] = None
-        waiting = [x for x in waiting if x is not chosen]
+        order.append(chosen)
+        del ready[chosen]
         for root in reads[chosen]:
             left[root] -= 1
-    return list(order)
+        for x in users[chosen]:
+            missing[x] -= 1
+            if not missing[x]:
+                ready[x] = None
+    return order
 
 
 def _peak(plan: Schedule, results: Sequence[Tensor], order: Sequence[Tensor]) -> int:

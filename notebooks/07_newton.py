@@ -8,13 +8,14 @@
 # %% [markdown]
 # # Newton's method against gradient descent
 #
-# To find the minimum of a function one can walk downhill. *Gradient descent* does so in small steps, $x \leftarrow x - \eta \nabla f$. *Newton's
-# method* also knows how the slope changes: it approximates $f$ near $x$ by a parabola, and jumps to the bottom of that,
+# To find the minimum of a function one can walk downhill. *Gradient descent* does so in small steps,
+# $x \leftarrow x - \eta \nabla f$. *Newton's method* also knows how the slope changes: it approximates $f$ near $x$
+# by a parabola, and jumps to the bottom of that,
 #
 # $$x \leftarrow x - H^{-1} \nabla f, \qquad H = \text{the Hessian of } f.$$
 #
-# The price is the Hessian, and a system of equations in each step. In this notebook we see what it buys, and how the structure of a
-# Hessian makes the price small.
+# The price is the Hessian, and a system of equations in each step. In this notebook we see what it buys, and how the
+# structure of a Hessian makes the price small.
 
 # %%
 import matplotlib.pyplot as plt
@@ -26,7 +27,8 @@ import symgraph as sg
 # %% [markdown]
 # ## A problem
 #
-# Logistic regression on measurements of tumours, thirty columns each, standardized. A small quadratic penalty makes the minimum unique.
+# Logistic regression on measurements of tumours, thirty columns each, standardized. A small quadratic penalty makes
+# the minimum unique.
 
 # %%
 data = load_breast_cancer()
@@ -42,9 +44,10 @@ print(H)
 # %% [markdown]
 # ## Two steps, compiled
 #
-# Each step is a function of the current point. Both return the loss and the length of the gradient there, and the point that follows. The rate of gradient descent is
-# not a matter of luck here: the gradient never changes faster than $\lambda$, the largest eigenvalue of $A^T A / 4 \,\text{rows}$ plus the penalty, and
-# $\eta = 1 / \lambda$ is known to be safe.
+# Each step is a function of the current point. Both return the loss and the length of the gradient there, and the
+# point that follows. The rate of gradient descent is not a matter of luck here: the gradient never changes faster
+# than $\lambda$, the largest eigenvalue of $A^T A / 4 \,\text{rows}$ plus the penalty, and $\eta = 1 / \lambda$ is
+# known to be safe.
 
 # %%
 rate = 1 / (np.linalg.eigvalsh(X.T @ X / 4 / len(X)).max() + 2e-3)
@@ -76,15 +79,17 @@ assert np.all(np.diff(descent[0]) < 0)  # the rate is safe
 # %% [markdown]
 # ## Quadratic convergence
 #
-# Let $e_k$ be the distance to the minimum after $k$ steps. Gradient descent shortens it by a factor in each step, at best: *linear*
-# convergence. Newton's method squares it, $e_{k+1} \le c\, e_k^2$: *quadratic* convergence, which doubles the number of correct digits in each step.
+# Let $e_k$ be the distance to the minimum after $k$ steps. Gradient descent shortens it by a factor in each step, at
+# best: *linear* convergence. Newton's method squares it, $e_{k+1} \le c\, e_k^2$: *quadratic* convergence, which
+# doubles the number of correct digits in each step.
 
 # %%
 best = newton[2][-1]
 distance = np.linalg.norm(newton[2] - best, axis=1)
 close = [k for k in range(len(distance) - 1) if 1e-7 < distance[k] < 1]  # below, e**2 drowns in rounding errors
 for k in close:
-    print(f"step {k}: e = {distance[k]:.1e}   next e = {distance[k + 1]:.1e} = {distance[k + 1] / distance[k] ** 2:.2f} e**2")
+    e, following = distance[k], distance[k + 1]
+    print(f"step {k}: e = {e:.1e}   next e = {following:.1e} = {following / e**2:.2f} e**2")
 assert len(close) >= 3
 assert all(distance[k + 1] < 2 * distance[k] ** 2 for k in close)
 
@@ -103,12 +108,12 @@ fig.tight_layout()
 # %% [markdown]
 # ## Ten thousand unknowns
 #
-# For $n$ unknowns the Hessian has $n^2$ numbers, and a system of equations costs $n^3$ operations. That is what makes people say
-# that Newton's method is for small problems. But the Hessian of the chained Rosenbrock function has three diagonals, so
-# `H.solve` is a banded solver, and a step costs about as much as a few gradients.
+# For $n$ unknowns the Hessian has $n^2$ numbers, and a system of equations costs $n^3$ operations. That is what makes
+# people say that Newton's method is for small problems. But the Hessian of the chained Rosenbrock function has three
+# diagonals, so `H.solve` solves a banded system, in time proportional to $n$. (The whole array would take 800 megabytes.)
 #
-# Far from the minimum the parabola may be a bad one. So the step is shortened until the function falls, as any textbook on optimization
-# advises; and where the curvature is negative along it, we turn it around.
+# Far from the minimum the parabola may be a bad one. So the step is shortened until the function falls, as any
+# textbook on optimization advises; and where the curvature is negative along it, we turn it around.
 
 # %%
 n = 10_000
@@ -118,7 +123,8 @@ slope, curvature = sg.grad(chain, x), sg.hessian(chain, x)
 value = sg.function([x], chain)
 propose = sg.function([x], [chain, slope, curvature.solve(slope)])
 
-point = 1 + 0.1 * np.random.default_rng(0).standard_normal(n)
+start = 1 + 0.1 * np.random.default_rng(0).standard_normal(n)
+point = start
 for step in range(100):
     now, downhill, move = propose(point)
     if step % 4 == 0 or np.linalg.norm(downhill) < 1e-8:
@@ -136,8 +142,9 @@ np.testing.assert_allclose(point, 1, rtol=0, atol=1e-8)  # the minimum is at (1,
 # %% [markdown]
 # ## Without the Hessian: Newton-CG
 #
-# And where a Hessian has no structure, as in a network? Then there are the *conjugate gradients* of Hestenes and Stiefel, which solve
-# $H s = g$ and ask for nothing but products $H v$. `hvp` gives such a product for the price of a few gradients, and no matrix is ever made.
+# And where a Hessian has no structure, as in a network? Then there are the *conjugate gradients* of Hestenes and
+# Stiefel, which solve $H s = g$ and ask for nothing but products $H v$. `hvp` gives such a product for the price of a
+# few gradients, and no matrix is ever made.
 
 # %%
 rng = np.random.default_rng(0)
@@ -156,8 +163,8 @@ slopes = sg.function([P, u, *symbols], sg.value_and_grad(error, symbols))
 products = sg.function([P, u, *symbols, *along], sg.hvp(error, symbols, along))
 
 # %% [markdown]
-# In a network the curvature is negative along some directions. The iteration stops when it meets one: what it has found until then
-# goes downhill (Steihaug, 1983).
+# In a network the curvature is negative along some directions. The iteration stops when it meets one: what it has
+# found until then goes downhill (Steihaug, 1983).
 
 # %%
 sizes = [s.shape for s in symbols]
@@ -204,9 +211,9 @@ np.testing.assert_allclose(hessian_times(point, some), by_differences, rtol=1e-6
 np.testing.assert_allclose(other @ hessian_times(point, some), some @ hessian_times(point, other), rtol=1e-10)
 
 # %% [markdown]
-# The accuracy to which we solve follows the gradient: rough at first, fine at the end. To be fair we count the work: a product with the
-# Hessian costs about as much as two gradients. Gradient descent gets 20 000 of them,
-# and a rate as large as it bears (with 0.2 it runs away).
+# The accuracy to which we solve follows the gradient: rough at first, fine at the end. To be fair we count the work:
+# a product with the Hessian costs about as much as two gradients. Gradient descent gets 20 000 of them, and a rate as
+# large as it bears (with 0.2 it runs away).
 
 # %%
 
@@ -247,7 +254,7 @@ by_newton = newton_cg(point, 200)
 by_descent = descend(point, 20_000)
 for name, history in [("Newton-CG", by_newton), ("gradient descent", by_descent)]:
     value, size, work = history[-1]
-    print(f"{name:17} {len(history):5} steps, {work:6.0f} gradients: loss {value:.6f}, length of the gradient {size:.1e}")
+    print(f"{name:17} {len(history):5} steps, {work:6.0f} gradients: loss {value:.6f}, gradient {size:.1e}")
 
 assert by_newton[-1, 1] < 1e-9 < 1e-5 < by_descent[-1, 1]
 assert by_newton[-1, 2] < len(by_descent) / 2
@@ -264,5 +271,21 @@ for axis, column, title in [(axes[0], 0, "loss"), (axes[1], 1, "length of the gr
 fig.tight_layout()
 
 # %% [markdown]
-# Notice the beginning: for the first fifty gradients or so, the two are about as good as each other. Curvature is worth its price later, where the
-# valley is long and flat, and where a solution is wanted to many digits.
+# Notice the beginning: for the first fifty gradients or so, the two are about as good as each other. Curvature is
+# worth its price later, where the valley is long and flat, and where a solution is wanted to many digits.
+
+# %% [markdown]
+# ## In one line
+#
+# We wrote these loops to see how they work. `sg.optim.minimize` has both methods, and takes more care of what may go wrong
+# on the way. It compiles the step from the loss as it stands.
+
+# %%
+found = sg.optim.minimize(chain, x, start)
+print(f"chain:   {found.nit} steps, {found.message}")
+assert found.success
+np.testing.assert_allclose(found.x, 1, rtol=0, atol=1e-8)
+
+found = sg.optim.minimize(error, symbols, apart(point), method="newton-cg", data={P: inputs, u: targets})
+print(f"network: {found.nit} steps, {found.message}")
+assert found.success

@@ -8,13 +8,13 @@
 # %% [markdown]
 # # The Taylor series of a network
 #
-# Along a line $x + t\,d$, a network with one output is a function of one number, $t$. If its activations are smooth, so is that function, and it has a
-# Taylor series:
+# Along a line $x + t\,d$, a network with one output is a function of one number, $t$. If its activations are smooth,
+# so is that function, and it has a Taylor series:
 #
 # $$y(x + t\,d) = c_0 + c_1 t + c_2 t^2 + \dots$$
 #
-# In this notebook we compute its coefficients, thirty and more; see what the first few mean; and ask how far from $x$ the series is
-# of any use. The answer lies in the complex plane.
+# In this notebook we compute its coefficients, thirty and more; see what the first few mean; and ask how far from $x$
+# the series is of any use. The answer lies in the complex plane.
 
 # %%
 import math
@@ -28,8 +28,8 @@ import symgraph as sg
 # %% [markdown]
 # ## The coefficients
 #
-# The network has two inputs and one layer of sixteen tanh. `sg.taylor(y, x, d, order)` gives the coefficients as nodes of the same graph, to be
-# compiled like any others. Here is the program for the first four.
+# The network has two inputs and one layer of sixteen tanh. `sg.taylor(y, x, d, order)` gives the coefficients as
+# nodes of the same graph, to be compiled like any others. Here is the program for the first four.
 
 # %%
 rng = np.random.default_rng(3)
@@ -40,11 +40,12 @@ y = sg.named(np.tanh(x @ W + b) @ v, "y")
 print(sg.function([x, d, W, b, v], sg.taylor(y, x, d, 3), name="series", style="plain").source)
 
 # %% [markdown]
-# One tanh at the top; the rest are products. If $u = \tanh z$ then $u' = (1 - u^2) z'$, and this equation, written for power series and solved one
-# coefficient after another, gives each from those before. Such recurrences are known for all elementary functions (Griewank and
-# Walther, chapter 13), and the program they make grows with the square of the order. The alternative is to differentiate the derivative, again and
-# again. symgraph shares what the derivatives have in common, so that low orders cost much the same; high orders do not. We count
-# lines, for a network with two layers.
+# One tanh at the top; the rest are products. If $u = \tanh z$ then $u' = (1 - u^2) z'$, and this equation, written
+# for power series and solved one coefficient after another, gives each from those before. Such recurrences are known
+# for all elementary functions (Griewank and Walther, chapter 13), and the program they make grows with the square of
+# the order. The alternative is to differentiate the derivative, again and again. symgraph shares what the derivatives
+# have in common, so that low orders cost much the same; high orders do not. We count lines, for a network with two
+# layers.
 
 # %%
 V = sg.symbol("V", (16, 16))
@@ -72,8 +73,8 @@ assert few < many / 2
 # %% [markdown]
 # ## What they mean
 #
-# The first coefficient is the derivative along $d$, and twice the second is the curvature along $d$, $d^T H d$. In general
-# $c_k = \frac{1}{k!} \frac{d^k y}{dt^k}$, so all agree with what repeated differentiation gives.
+# The first coefficient is the derivative along $d$, and twice the second is the curvature along $d$, $d^T H d$. In
+# general $c_k = \frac{1}{k!} \frac{d^k y}{dt^k}$, so all agree with what repeated differentiation gives.
 
 # %%
 values = {
@@ -94,8 +95,8 @@ print("coefficients:", np.round(found, 4))
 # %% [markdown]
 # ## Thirty-two coefficients
 #
-# Let us see the polynomials beside the network. Near $x$, each further coefficient makes a better polynomial. But beyond a certain distance more
-# coefficients make it *worse*.
+# Let us see the polynomials beside the network. Near $x$, each further coefficient makes a better polynomial. But
+# beyond a certain distance more coefficients make it *worse*.
 
 # %%
 order = 32
@@ -122,9 +123,10 @@ assert error[32][far].max() > 1e3 * error[16][far].max() > 1e3 * error[8][far].m
 # %% [markdown]
 # ## The radius of convergence
 #
-# A power series converges within a circle of the complex plane, which reaches to the nearest point where the function is not smooth. On the real line a
-# tanh is smooth everywhere; but it has poles at $\pm i \pi / 2$, $\pm 3 i \pi / 2$ and so on. Unit $j$ of the network computes $\tanh(a_j + b_j t)$, so it meets its first pole
-# at $t_j = (\pm i \pi / 2 - a_j) / b_j$, and the radius is the least $|t_j|$.
+# A power series converges within a circle of the complex plane, which reaches to the nearest point where the function
+# is not smooth. On the real line a tanh is smooth everywhere; but it has poles at $\pm i \pi / 2$, $\pm 3 i \pi / 2$
+# and so on. Unit $j$ of the network computes $\tanh(a_j + b_j t)$, so it meets its first pole at
+# $t_j = (\pm i \pi / 2 - a_j) / b_j$, and the radius is the least $|t_j|$.
 
 # %%
 a_j, b_j = values[x] @ values[W] + values[b], values[d] @ values[W]
@@ -133,8 +135,10 @@ radius = np.abs(poles).min()
 print(f"radius of convergence: {radius:.6f}")
 
 # %% [markdown]
-# Do the coefficients know? Near a pole and its mirror image, $c_k \approx 2 \,\mathrm{Re}(r\, t_j^{-k-1})$: the coefficients fall as $R^{-k}$, while
-# their signs turn. The combination $D_k = c_k^2 - c_{k-1} c_{k+1}$ does not turn, and $D_{k+1} / D_k \to R^{-2}$. So we can read the radius from the coefficients alone, to three digits.
+# Do the coefficients know? Near a pole and its mirror image, $c_k \approx 2 \,\mathrm{Re}(r\, t_j^{-k-1})$: the
+# coefficients grow or fall like $R^{-k}$, while their signs turn. The combination $D_k = c_k^2 - c_{k-1} c_{k+1}$
+# does not turn, and $D_{k+1} / D_k \to R^{-2}$. So we can read the radius from the coefficients alone, to three
+# digits.
 
 # %%
 D = coefficients[1:-1] ** 2 - coefficients[:-2] * coefficients[2:]
@@ -165,8 +169,9 @@ fig.tight_layout()
 # %% [markdown]
 # ## Past the circle
 #
-# The circle stops polynomials, because polynomials have no poles. A *Padé approximant* is a quotient of two polynomials that has the same Taylor series. It puts
-# poles of its own near those of the network, and goes on where the polynomial has long left: all from the derivatives at one point.
+# The circle stops polynomials, because polynomials have no poles. A *Padé approximant* is a quotient of two
+# polynomials that has the same Taylor series. It puts poles of its own near those of the network, and goes on where
+# the polynomial has long left: all from the derivatives at one point.
 
 # %%
 above, below = pade(coefficients[:17], 8)

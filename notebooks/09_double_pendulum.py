@@ -8,14 +8,15 @@
 # %% [markdown]
 # # The double pendulum, from its Lagrangian
 #
-# Mechanics needs derivatives of derivatives. One writes down a single function, the Lagrangian $L(q, \dot q)$: kinetic less
-# potential energy, as a function of the coordinates $q$ and the velocities $\dot q$. The motion then follows from the equations
-# of Euler and Lagrange,
+# Mechanics needs derivatives of derivatives. One writes down a single function, the Lagrangian $L(q, \dot q)$:
+# kinetic less potential energy, as a function of the coordinates $q$ and the velocities $\dot q$. The motion then
+# follows from the equations of Euler and Lagrange,
 #
 # $$\frac{d}{dt} \frac{\partial L}{\partial \dot q} = \frac{\partial L}{\partial q}.$$
 #
-# By hand this is an afternoon of trigonometry for two rods, and nobody does it for five. Here the computer does it, and writes down
-# the program. A physicist's checks follow: the textbook, the small oscillations, and the conservation of energy.
+# By hand this is an afternoon of trigonometry for two rods, and nobody does it for five. Here the computer does it,
+# and writes down the program. A physicist's checks follow: the textbook, the small oscillations, and the conservation
+# of energy.
 
 # %%
 import matplotlib.pyplot as plt
@@ -28,9 +29,10 @@ import symgraph as sg
 # %% [markdown]
 # ## The Lagrangian
 #
-# A chain of $n$ rods hangs from a nail; $q_i$ is the angle of rod $i$ from the vertical. Bob $i$ is where the first $i$ rods lead,
-# so its place is a sum, which we write as a product with a triangular matrix: $S_{ij}$ is the length of rod $j$ if $j \le i$, else 0.
-# The velocities are the derivative of the places along $\dot q$, which is what `jvp` gives.
+# A chain of $n$ rods hangs from a nail; $q_i$ is the angle of rod $i$ from the vertical. Bob $i$ is where the first
+# $i$ rods lead, so its place is a sum, which we write as a product with a triangular matrix: $S_{ij}$ is the length
+# of rod $j$ if $j \le i$, else 0. The velocities are the derivative of the places along $\dot q$, which is what `jvp`
+# gives.
 
 # %%
 q, v = sg.symbol("q", ("n",)), sg.symbol("v", ("n",))  # angles, and how fast they change
@@ -46,14 +48,14 @@ L = kinetic - potential
 # %% [markdown]
 # ## The equations of motion
 #
-# The left side of the equation is the change of the momentum $p = \partial L / \partial \dot q$ in time. It depends on time through
-# $\dot q$ and through $q$, so by the chain rule
+# The left side of the equation is the change of the momentum $p = \partial L / \partial \dot q$ in time. It depends
+# on time through $\dot q$ and through $q$, so by the chain rule
 #
 # $$\underbrace{\frac{\partial^2 L}{\partial \dot q \, \partial \dot q}}_{M} \ddot q
 #   + \frac{\partial p}{\partial q} \dot q = \frac{\partial L}{\partial q}.$$
 #
-# The Hessian $M$ is called the mass matrix. We ask for it and print it: with two formulas of one line each we have what
-# textbooks derive on a page.
+# The Hessian $M$ is called the mass matrix. We ask for it and print it: with two formulas of one line each we have
+# what textbooks derive on a page.
 
 # %%
 p = sg.grad(L, v)
@@ -65,8 +67,8 @@ assert "diag(sin(q)) @ S.T @ diag(m) @ S @ diag(sin(q))" in str(M)
 assert "diag(cos(q)) @ S.T @ diag(m) @ S @ diag(cos(q))" in str(M)
 
 # %% [markdown]
-# Now the program. Second derivatives of the Lagrangian are in it, but no trace of differentiation is left: it could have been
-# written by hand.
+# Now the program. Second derivatives of the Lagrangian are in it, but no trace of differentiation is left: it could
+# have been written by hand.
 
 # %%
 motion = sg.function([q, v, S, m], acceleration, name="motion", style="plain")
@@ -75,7 +77,8 @@ print(motion.source)
 # %% [markdown]
 # ## Against the textbook
 #
-# For two rods of length 1 and two bobs of mass 1 the equations are in every book on mechanics. They agree at random points.
+# For two rods of length 1 and two bobs of mass 1 the equations are in every book on mechanics. They agree at random
+# points.
 
 # %%
 rods, masses = np.tril(np.ones((2, 2))), np.ones(2)
@@ -112,8 +115,9 @@ print("periods of the two modes (s):", 2 * np.pi / np.sqrt(squares))
 # %% [markdown]
 # ## Energy
 #
-# The energy $E = p \cdot \dot q - L$ is constant along every motion, because $L$ does not mention the time. Before we integrate
-# anything we can ask whether that is so: the derivative of $E$ along $(\dot q, \ddot q)$ should be zero at any point.
+# The energy $E = p \cdot \dot q - L$ is constant along every motion, because $L$ does not mention the time. Before we
+# integrate anything we can ask whether that is so: the derivative of $E$ along $(\dot q, \ddot q)$ should be zero at
+# any point.
 
 # %%
 E = p @ v - L
@@ -125,8 +129,8 @@ for angles, speeds in rng.standard_normal((100, 2, 2)):
     assert energy(angles, speeds, rods, masses) >= -3 * g - 1e-12  # nothing lies lower than hanging at rest
 
 # %% [markdown]
-# Then we let it go, from high up, for 20 seconds. SciPy integrates the compiled function; the energy stays constant to
-# eight digits after the point.
+# Then we let it go, from high up, for 20 seconds. SciPy integrates the compiled function; the energy stays constant
+# to eight digits after the point.
 
 # %%
 
@@ -149,8 +153,9 @@ assert np.abs(energies - energies[0]).max() < 1e-8
 # %% [markdown]
 # ## Chaos
 #
-# A second pendulum starts a billionth of a radian away. For a while nobody could tell the two apart; but their distance grows
-# exponentially, on the average, until the two motions have nothing in common. The energy is no help against this.
+# A second pendulum starts a billionth of a radian away. For a while nobody could tell the two apart; but their
+# distance grows exponentially, on the average, until the two motions have nothing in common. The energy is no help
+# against this.
 
 # %%
 _, others = swing([2.0, 2.5 + 1e-9], rods, masses)
@@ -161,8 +166,8 @@ fig, axes = plt.subplots(1, 3, figsize=(13, 4))
 x2, y2 = np.sin(states[:, :2]).sum(axis=1), -np.cos(states[:, :2]).sum(axis=1)
 axes[0].plot(x2, y2, lw=0.6)
 for k, shade in [(0, "0.7"), (60, "0.4"), (120, "0.0")]:
-    at = states[k, :2]
-    axes[0].plot(np.r_[0, np.cumsum(np.sin(at))], np.r_[0, -np.cumsum(np.cos(at))], "o-", color=shade, label=f"t = {k / 100} s")
+    right, up = np.cumsum(np.sin(states[k, :2])), -np.cumsum(np.cos(states[k, :2]))
+    axes[0].plot([0, *right], [0, *up], "o-", color=shade, label=f"t = {k / 100} s")
 axes[0].set(title="the lower bob", aspect="equal", xlim=(-2.2, 2.2), ylim=(-2.2, 2.2))
 axes[0].legend(loc="upper right", fontsize=8)
 axes[1].plot(times, energies - energies[0], lw=0.8)
@@ -174,8 +179,8 @@ fig.tight_layout()
 # %% [markdown]
 # ## Five rods
 #
-# Nowhere did we say that there are two rods: the sizes in the program are symbolic. The same function moves five rods of
-# different lengths, and keeps their energy.
+# Nowhere did we say that there are two rods: the sizes in the program are symbolic. The same function moves five rods
+# of different lengths, and keeps their energy.
 
 # %%
 lengths, five = np.array([1.0, 0.8, 0.6, 0.4, 0.2]), np.array([1.0, 1.0, 0.5, 0.5, 0.25])

@@ -48,7 +48,12 @@ class SolveDefiniteBanded(Primitive):
         return _vector(b, bands.shape[-1], bands)
 
     def statements(self, out: str, bands: Code, b: Code) -> list[str]:
-        return _cholesky(out, f"{_letter(b.aval)}pbsv", bands, b)
+        width, n = bands.aval.shape
+        if width != 2 or not isinstance(n, int) or n < 2:
+            return _cholesky(out, f"{_letter(b.aval)}pbsv", bands, b)
+        info = code.local("info")
+        solved = f"scipy.linalg.lapack.{_letter(b.aval)}ptsv({bands}[0], {bands}[1, :-1], {b})"
+        return [f"{out}, {info} = {solved}[2:]", *_unless(out, info)]
 
     def cost(self, y: Any, bands: ShapedArray, b: ShapedArray) -> Any:
         width, n = bands.shape
@@ -56,7 +61,7 @@ class SolveDefiniteBanded(Primitive):
 
 
 class LeastSquares(Primitive):
-    """x that minimizes |A x - b|, for A (m, n) of rank n <= m, by QR without ever squaring A; inf or nan for a lower rank."""
+    """x that minimizes |A x - b|, for A (m, n) of rank n <= m, by QR, without ever squaring A; nan for a lower rank."""
 
     name = "least_squares"
 
@@ -66,11 +71,15 @@ class LeastSquares(Primitive):
         return ShapedArray(a.shape[1:], a.dtype)
 
     def statements(self, out: str, a: Code, b: Code) -> list[str]:
-        r, info, n = code.local("r"), code.local("info"), code.size(a.aval.shape[1])
+        r, info, small = map(code.local, ("r", "info", "small"))
+        n = code.size(a.aval.shape[1])
+        eps = f"max({a.atom}.shape) * np.finfo({r}.dtype).eps"
         return [
             f'{r} = np.linalg.qr(np.column_stack(({a}, {b})), mode="r")',  # its last column is Q.T @ b
+            f"{small} = {eps} * np.sqrt((({r} * {r})[:{n}, :{n}]).sum(axis=0))",
             f"{out}, {info} = scipy.linalg.lapack.{_letter(b.aval)}trtrs({r}[:{n}, :{n}], {r}[:{n}, {n}])",
-            *_unless(out, info),
+            f"if {info} > 0 or (np.abs({r}.diagonal()[:{n}]) <= {small}).any():",
+            f"    {out} = np.full_like({out}, np.nan)",
         ]
 
     def cost(self, y: Any, a: ShapedArray, b: ShapedArray) -> Any:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,8 @@ class Step:
     """The damping, the radius or the rate."""
     stuck: str
     """What it means if no step is ever taken."""
+    definite: Callable[[], Tensor] | None = None
+    """Whether the Hessian has no direction of clearly negative curvature, where the method can tell."""
 
 
 def targets(name: str, parameters: Any) -> tuple[list[Parameter], DType]:
@@ -128,7 +130,7 @@ def judged(xs: Sequence[Parameter], ps: Sequence[Tensor], loss: Tensor, predicte
 
 
 class Damping:
-    """mu, made smaller after a good step by max(1/10, 1 - (2 rho - 1)^3), and after a bad one larger by 2, 4, 8, ...
+    """mu, made smaller after a good step by max(1/3, 1 - (2 rho - 1)^3), and after a bad one larger by 2, 4, 8, ...
 
     Source: Nielsen, Damping Parameter in Marquardt's Method (1999).
     """
@@ -139,8 +141,7 @@ class Damping:
         self._limits = float(np.finfo(dtype).tiny) * 2.0**20, float(np.finfo(dtype).max) ** 0.5
 
     def updates(self, verdict: Verdict) -> Updates:
-        smaller = self.value * F.maximum(0.1, 1 - (2 * F.minimum(verdict.rho, 2.0) - 1) ** 3)
+        smaller = self.value * F.maximum(1 / 3, 1 - (2 * F.minimum(verdict.rho, 2.0) - 1) ** 3)
         new = F.where(verdict.taken, smaller, self.value * self.growth)
         growth = F.where(verdict.taken, 2.0, F.minimum(2 * self.growth, 1024.0))
         return {self.value: F.clip(new, *self._limits), self.growth: growth}
-

@@ -37,6 +37,8 @@ class Iteration:
 
     fun: Any
     optimality: Any
+    predicted: Any
+    """By how much the model said that the loss becomes smaller; nan where the method had no step."""
     taken: bool
     control: Any
     """The damping, the radius or the rate with which the step was made."""
@@ -161,6 +163,10 @@ def _run(
         fun, optimality = measure(*values)
     if status == 2 and optimality <= limit:
         status, message = 0, _converged(limit)
+    if status == 0 and step.definite is not None and (not history or np.isnan(history[-1].predicted)):
+        if not function(list(data or {}), step.definite(), name="definite")(*values):
+            status = 5
+            message += ", but the Hessian has a direction of negative curvature there: start elsewhere"
     nit = sum(i.taken for i in history)
     return OptimizeResult(
         restore([x.value[()] for x in xs]), fun, optimality, nit, status < 2, status, message, tuple(history)
@@ -180,8 +186,12 @@ def _started(of: Any, variables: Any, x0: Any) -> tuple[Any, list[Parameter], li
             if start is None:
                 raise CompileError(f"{describe(x)} has no value to start from: give x0{path}, or make it a parameter")
             value = np.asarray(start)
-            made = parameter(value.astype(x.dtype, casting="same_kind" if value.dtype.kind == "f" else "unsafe"), x.op.label)
-            if made.ndim != x.ndim or any(isinstance(n, int) and n != m for n, m in zip(x.shape, made.shape, strict=True)):
+            made = parameter(
+                value.astype(x.dtype, casting="same_kind" if value.dtype.kind == "f" else "unsafe"), x.op.label
+            )
+            if made.ndim != x.ndim or any(
+                isinstance(n, int) and n != m for n, m in zip(x.shape, made.shape, strict=True)
+            ):
                 raise CompileError(f"x0{path} has shape {made.shape}, which does not fit {describe(x)}")
             stand_ins[x] = made
             xs.append(made)
@@ -216,12 +226,14 @@ def _repeated(
     for _ in range(maxiter):
         with np.errstate(all="ignore"):
             loss, optimality, predicted, length, taken, control = call()
-        history.append(Iteration(loss, optimality, bool(taken), control))
+        history.append(Iteration(loss, optimality, predicted, bool(taken), control))
         if not (np.isfinite(loss) and np.isfinite(optimality)):
-            return 4, f"the loss is {loss} and its largest derivative {optimality} at the start; start elsewhere", history
+            return (
+                4,
+                f"the loss is {loss} and its largest derivative {optimality} at the start; start elsewhere",
+                history,
+            )
         if optimality <= gtol:
-            if np.isnan(predicted) and "damped" in step.stuck:
-                return 5, "the derivatives vanish where the Hessian is not positive definite: start elsewhere", history
             return 0, _converged(gtol), history
         if callback is not None:
             try:

@@ -87,9 +87,7 @@ def gauss_newton(parameters: Any, residuals: Any, rate: float = 1.0) -> Updates:
     return gauss_newton_step(parameters, residuals, rate).updates
 
 
-def levenberg_marquardt(
-    parameters: Any, residuals: Any, damping: float = 1e-3, solver: str | None = None
-) -> Updates:
+def levenberg_marquardt(parameters: Any, residuals: Any, damping: float = 1e-3, solver: str | None = None) -> Updates:
     """Levenberg-Marquardt for sum(residuals**2) / 2: p <- p - (J.T J + mu D^2)^-1 J.T r, if that makes the sum smaller.
 
     mu starts as `damping` and D is diagonal, the largest length so far of each column of J, so that the units of the
@@ -123,14 +121,22 @@ def newton_step(parameters: Any, loss: Any, damping: float = 1e-3) -> Step:
     optimality = largest(gs, dtype)
     scale = largest([blocks[i][i].diagonal() for i in range(len(xs))], dtype)
     limits = np.finfo(dtype)
-    shift = mu.value * optimality + float(limits.eps) * scale + float(limits.tiny)
-    ps = solve_shifted(blocks, xs, [shift] * len(xs), [-g for g in gs], dtype)
+    count = sum(x.size for x in xs)
+    shift = mu.value * optimality + count * float(limits.eps) * scale + float(limits.tiny)
+    down = [-g for g in gs]
+    ps = solve_shifted(blocks, xs, [shift] * len(xs), down, dtype)
+
+    def definite() -> Tensor:
+        hardly = float(limits.eps) ** 0.5 * scale + float(limits.tiny)
+        return F.isfinite(total(solve_shifted(blocks, xs, [hardly] * len(xs), down, dtype), dtype))
+
     predicted = total([p * (shift * p - cast(g, dtype)) for p, g in zip(ps, gs, strict=True)], dtype) * 0.5
     verdict = judged(xs, ps, loss, predicted, dtype)
     return Step(
         {**verdict.updates, **mu.updates(verdict)},
         loss, optimality, predicted, verdict.length, verdict.taken, mu.value,
         "no step makes the loss smaller, however much it is damped",
+        definite,
     )  # fmt: skip
 
 
@@ -153,6 +159,10 @@ class _Residuals:
         self.loss = total([r * r for r in self.parts], np.result_type(*[r.dtype for r in self.parts])) * 0.5
         self.gs = vjp(self.parts, self.xs, self.parts)
         self.optimality = largest(self.gs, dtype)
+
+    def down(self) -> Tensor:
+        """-r as one vector."""
+        return -joined([cast(r, self.dtype) for r in self.parts])
 
     def normal(self) -> Blocks:
         """J.T J by its structure: the Hessian of |J v|^2 / 2 in v."""
@@ -177,8 +187,12 @@ def gauss_newton_step(parameters: Any, residuals: Any, rate: float = 1.0) -> Ste
     if number("rate", rate) > 1:
         raise ValueError(f"rate={rate!r} must be at most 1, the whole step")
     r = _Residuals("gauss_newton", xs, residuals, dtype)
-    none = F.zeros((), dtype=dtype)
-    whole = solve_shifted(r.normal(), xs, [none] * len(xs), [-g for g in r.gs], dtype)
+    count, rows = (sum(x.size for x in part) for part in (xs, r.parts))
+    if isinstance(rows, int) and count <= min(rows, QR_AT_MOST):
+        whole = split(least_squares(r.jacobian(), r.down()), xs)
+    else:
+        none = F.zeros((), dtype=dtype)
+        whole = solve_shifted(r.normal(), xs, [none] * len(xs), [-g for g in r.gs], dtype)
     share = state(rate, "rate", dtype)
     ps = [share * p for p in whole]
     slope = -total([p * cast(g, dtype) for p, g in zip(whole, r.gs, strict=True)], dtype)
@@ -193,9 +207,7 @@ def gauss_newton_step(parameters: Any, residuals: Any, rate: float = 1.0) -> Ste
     )  # fmt: skip
 
 
-def levenberg_marquardt_step(
-    parameters: Any, residuals: Any, damping: float = 1e-3, solver: str | None = None
-) -> Step:
+def levenberg_marquardt_step(parameters: Any, residuals: Any, damping: float = 1e-3, solver: str | None = None) -> Step:
     if solver is not None and solver not in SOLVERS:
         raise ValueError(f"solver={solver!r} must be {', '.join(map(repr, SOLVERS))} or None")
     xs, dtype = targets("levenberg_marquardt", parameters)
@@ -206,16 +218,14 @@ def levenberg_marquardt_step(
     longest = [parameter(np.zeros(x.shape, dtype), f"length_{x.name}") for x in xs]
     kept = [F.maximum(a, b) for a, b in zip(longest, squares, strict=True)]
     shifts = [mu.value * F.where(d > 0, d, 1.0) for d in kept]
-    count = sum(int(np.prod(x.shape, dtype=np.int64)) for x in xs)
+    count = sum(x.size for x in xs)
     if solver == "qr" or (solver is None and count <= QR_AT_MOST):
         below = F.diag(F.sqrt(joined(shifts)))
-        right = F.concatenate([*[-F.ravel(cast(p, dtype)) for p in r.parts], F.zeros((count,), dtype=dtype)])
+        right = F.concatenate([r.down(), F.zeros((count,), dtype=dtype)])
         ps = split(least_squares(F.concatenate([r.jacobian(), below]), right), xs)
     else:
         ps = solve_shifted(blocks, xs, shifts, [-g for g in r.gs], dtype)
-    predicted = (
-        total([p * (s * p - cast(g, dtype)) for p, s, g in zip(ps, shifts, r.gs, strict=True)], dtype) * 0.5
-    )
+    predicted = total([p * (s * p - cast(g, dtype)) for p, s, g in zip(ps, shifts, r.gs, strict=True)], dtype) * 0.5
     verdict = judged(xs, ps, r.loss, predicted, dtype)
     updates: Updates = {**verdict.updates, **mu.updates(verdict), **dict(zip(longest, kept, strict=True))}
     return Step(

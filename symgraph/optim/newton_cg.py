@@ -53,7 +53,7 @@ def newton_cg(parameters: Any, loss: Any, radius: float = 1.0, steps: int | None
 
 def newton_cg_step(parameters: Any, loss: Any, radius: float = 1.0, steps: int | None = None) -> Step:
     xs, dtype = targets("newton_cg", parameters)
-    count = sum(int(np.prod(x.shape, dtype=np.int64)) for x in xs)
+    count = sum(x.size for x in xs)
     most = 2 * count if steps is None else operator.index(steps)
     if most < 1 and steps is not None:
         raise ValueError(f"steps={steps!r}: give a positive whole number")

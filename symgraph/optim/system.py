@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Tensor
+from ..dims import prod
 from ..dtypes import DType
 from ..implicit import joined, split
 from ..ops.base import cast
@@ -53,7 +54,7 @@ def solve_shifted(
     """
     found: list[Tensor | None] = [None] * len(xs)
     for group in _groups(blocks):
-        sizes = [int(np.prod(xs[i].shape, dtype=np.int64)) for i in group]
+        sizes: list[Any] = [prod(xs[i].shape) for i in group]
         shift = joined([cast(F.broadcast_to(shifts[i], xs[i].shape), dtype) for i in group])
         right = joined([cast(b[i], dtype) for i in group])
         part = [[blocks[i][j] for j in group] for i in group]
@@ -114,7 +115,7 @@ class _Pattern:
         """The pattern, unless the matrix is dense, or nearly so."""
         n = sum(sizes)
         terms = [t for row in blocks for block in row for t in block.terms]
-        count = sum(int(np.prod([t.sizes[k] for k in t.outer], dtype=np.int64)) for t in terms)
+        count = sum(prod(t.sizes[k] for k in t.outer) for t in terms)
         if LOW * count > n * n + LOW * n * len(terms) or count > SPARSE:
             return None
         starts = np.cumsum([0, *sizes])
@@ -130,7 +131,7 @@ class _Pattern:
         """The new place of each number, and how far from the diagonal values then stand."""
         plain = np.arange(self.n)
         width = self._width(plain)
-        if LOW * (width + 1) <= min(self.n, 64 * LOW):
+        if width == 0 or LOW * (width + 1) <= min(self.n, 64 * LOW):
             return plain, width
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import reverse_cuthill_mckee
@@ -172,7 +173,7 @@ def _bands(known: _Pattern, place: Numbers, width: int, dtype: DType) -> Tensor:
         lower = np.flatnonzero(r >= c)
         if not len(lower):
             continue
-        value = F.ravel(term.value(term.outer, dtype))
+        value = cast(F.ravel(term.value(term.outer, dtype)), dtype)
         value = value if len(lower) == len(r) else value[lower]
         spots = (r - c)[lower] * n + c[lower]
         once = len(np.unique(spots)) == len(spots)
@@ -204,8 +205,9 @@ def _definite_woodbury(
     diagonal: Sequence[Term], outer: Sequence[tuple[Term, Label | None]], n: int, b: Tensor, dtype: DType
 ) -> Tensor:
     """y - Y (I + W Y)^-1 W y for D + U W, with y = D^-1 b and Y = D^-1 U; its determinant is det D det(I + W Y)."""
-    d = functools.reduce(operator.add, [t.value((t.rows[0].labels[0],), dtype) for t in diagonal])
-    u, w = sides(outer, n, dtype)
+    values = [cast(t.value((t.rows[0].labels[0],), dtype), dtype) for t in diagonal]
+    d = functools.reduce(operator.add, values)
+    u, w = (cast(x, dtype) for x in sides(outer, n, dtype))
     y, scaled = b / d, u / F.expand_dims(d, 1)
     small = F.eye(u.shape[1], dtype=dtype) + w.T @ scaled
     p = y - scaled @ F.solve(small, w.T @ y)

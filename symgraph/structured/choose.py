@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ..core import Tensor, toposort
 from ..ops.base import Primitive
 from ..ops.einsum import Einsum
-from ..rewrite.contractions.order import CALL, ELEMENTWISE, VIEW, einsum_cost, nominal
+from ..rewrite.contractions.order import CALL, ELEMENTWISE, VIEW, cost_of
 from ..rewrite.contractions.regions import elements
 
 
@@ -23,13 +23,7 @@ def work(outputs: Sequence[Tensor]) -> float:
 def _step(node: Tensor) -> float:
     op = node.op
     if isinstance(op, Einsum) and not op.is_view:
-        sizes = {
-            label: nominal(n)
-            for labels, x in zip(op.operands, node.inputs, strict=True)
-            for label, n in zip(labels, x.shape, strict=True)
-        }
-        sizes |= {len(sizes) + i: nominal(n) for i, n in enumerate(op.sizes)}
-        return einsum_cost([frozenset(ls) for ls in op.operands], frozenset(op.output), sizes)
+        return cost_of(node)
     if isinstance(op, Primitive) and op.is_view:
         return VIEW
     return CALL + ELEMENTWISE * (

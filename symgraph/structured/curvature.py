@@ -24,8 +24,8 @@ from ..ops.base import Linear, Mask, Primitive
 from ..rewrite import stabilize_nodes
 from ..rewrite.contractions.order import nominal
 from .compose import product
-from .linear import Terms, propagated, structure_of
 from .dense import dense
+from .linear import Terms, propagated, structure_of
 from .merge import merged
 from .tensor import whole
 from .term import NotStructuredError, Term

@@ -7,7 +7,8 @@ from .checkpoint_records import CHECKPOINTS
 from .derivative_records import DERIVATIVES
 from .elementwise_records import ELEMENTWISE
 from .ops import Record
+from .optim_records import OPTIM
 from .product_records import PRODUCTS
 from .window_records import SLIDING
 
-RECORDS: list[Record] = [*ELEMENTWISE, *ARRAYS, *PRODUCTS, *CHECKPOINTS, *DERIVATIVES, *SLIDING]
+RECORDS: list[Record] = [*ELEMENTWISE, *ARRAYS, *PRODUCTS, *CHECKPOINTS, *DERIVATIVES, *SLIDING, *OPTIM]

@@ -22,6 +22,7 @@ from ..printing import expression, number
 from ..provenance import adjoint_of, format_location, name_of
 from ..pytree import flatten, paths
 from ..rewrite import SIMPLIFY, STABILIZE, sequence
+from ..structured import Structured
 
 KINDS = {
     "input": "input",
@@ -278,8 +279,8 @@ class _Painter:
             return "constant"
         if isinstance(node.op, Item):
             return f"output {node.op.index} of {node.inputs[0].op.name}"
-        text = str(expression(node, self._words(node)))
-        if len(text) > LONGEST:
+        text = node.formula if isinstance(node, Structured) else str(expression(node, self._words(node)))
+        if "\n" in text or len(text) > LONGEST:
             text = node.op.name
         return text
 

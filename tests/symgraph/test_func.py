@@ -52,7 +52,6 @@ def test_each_transform_of_a_function():
     np.testing.assert_allclose(coefficients, [1, 2, 2, 4 / 3])
 
 
-@pytest.mark.skipif(not hasattr(sg, "laplacian"), reason="symgraph has no laplacian")
 def test_the_laplacian():
     np.testing.assert_allclose(func.laplacian(wave)(X), np.trace(curvature_of_wave(X)))
 

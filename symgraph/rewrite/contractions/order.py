@@ -12,10 +12,12 @@ are right to a factor of about two against each other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from math import prod
+from typing import Any
 
+from ...core import Tensor
 from ...dims import Size, evaluate, variables
 
 NOMINAL = 256
@@ -33,7 +35,16 @@ MULTIPLY_ADD, DOT, ELEMENTWISE, SUM = 0.05, 0.15, 0.25, 0.25
 read or written by a dot product, by an elementwise step, by a sum."""
 
 Labels = frozenset[int]
-Sizes = Mapping[int, float]
+
+
+class Sizes(dict[int, float]):
+    """The size of each label; it remembers the products of sizes that were asked for."""
+
+    def __init__(self, sizes: Mapping[int, float] | Iterable[tuple[int, float]]) -> None:
+        super().__init__(sizes)
+        self.counts: dict[Labels, float] = {}
+
+
 Tree = int | tuple["Tree", "Tree"]
 """A factor by its number, or the contraction of two trees."""
 
@@ -48,7 +59,10 @@ def nominal(size: Size) -> float:
 
 def count(labels: Labels, sizes: Sizes) -> float:
     """The number of elements of a tensor with these labels."""
-    return prod([sizes[label] for label in labels])
+    found = sizes.counts.get(labels)
+    if found is None:
+        found = sizes.counts[labels] = prod([sizes[label] for label in labels])
+    return found
 
 
 def pair_cost(a: Labels, b: Labels, out: Labels, sizes: Sizes) -> float:
@@ -78,6 +92,21 @@ def einsum_cost(factors: Sequence[frozenset[int]], output: frozenset[int], sizes
         a, b = reduced
         return total + pair_cost(a, b, output & (a | b), sizes)
     return total + best_order(reduced, output, sizes, lambda i, j, out: None)[1] + PATH
+
+
+def cost_of(node: Tensor) -> float:
+    """Of a contraction as it is written."""
+    op: Any = node.op
+    sizes: dict[int, float] = {}
+    for labels, x in zip(op.operands, node.inputs, strict=True):
+        sizes.update(zip(labels, map(nominal, x.shape), strict=True))
+    sizes.update(enumerate(map(nominal, op.sizes), len(sizes)))
+    return _cost_of(op.operands, op.output, tuple(sizes[label] for label in range(len(sizes))))
+
+
+@lru_cache(maxsize=4096)
+def _cost_of(operands: tuple[tuple[int, ...], ...], output: tuple[int, ...], sizes: tuple[float, ...]) -> float:
+    return einsum_cost([frozenset(ls) for ls in operands], frozenset(output), Sizes(enumerate(sizes)))
 
 
 def best_order(

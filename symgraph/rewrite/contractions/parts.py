@@ -20,7 +20,7 @@ from ...ops.einsum import Einsum
 from ...ops.late import F
 from ...ops.reduce import Sum
 from ...ops.shape import BroadcastTo, Reshape, Transpose
-from .order import CALL, ELEMENTWISE, SUM, VIEW, einsum_cost, nominal
+from .order import CALL, ELEMENTWISE, SUM, VIEW, cost_of
 from .regions import Axes, Region, Usage, elements, kind_of
 
 MOST_FACTORS, MOST_NODES = 12, 64
@@ -149,9 +149,7 @@ def _einsum(p: _Parser, node: Tensor, labels: Axes) -> Parts:
             if own not in inner:
                 (inner[own],) = p.new([size])
     parts = [(x, tuple(inner[own] for own in ls)) for ls, x in zip(op.operands, node.inputs, strict=True)]
-    p.pay(
-        einsum_cost([frozenset(ls) for _, ls in parts], frozenset(labels), {k: nominal(n) for k, n in p.sizes.items()})
-    )
+    p.pay(cost_of(node))
     return parts
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from ...core import Constant, Tensor
@@ -46,10 +47,10 @@ class Region:
     def has_coefficient(self) -> bool:
         return bool(self.numerators or self.denominators or self.negative)
 
-    @property
+    @cached_property
     def numbers(self) -> Sizes:
         """The sizes, symbolic ones at their nominal values."""
-        return {label: nominal(size) for label, size in self.sizes.items()}
+        return Sizes((label, nominal(size)) for label, size in self.sizes.items())
 
 
 class Usage:
