@@ -46,10 +46,11 @@ assert str(H).endswith("A.T @ diag(d1) @ A")
 # %% [markdown]
 # This is the formula of the textbooks. The labels $y$ are not in it: they enter the loss linearly, and two
 # derivatives remove what is linear. We compile it, and read the program. `style="plain"` asks for the program as one
-# would write it for a reader; without it, the program is longer and faster.
+# would write it for a reader (otherwise it is written for speed, and longer), and `comments=False` leaves out the
+# comments that say which line of ours a statement comes from.
 
 # %%
-hessian_of_loss = sg.function([A, w], H, name="hessian_of_loss", style="plain")
+hessian_of_loss = sg.function([A, w], H, name="hessian_of_loss", style="plain", comments=False)
 print(hessian_of_loss.source)
 
 # %% [markdown]
@@ -99,8 +100,8 @@ assert str(H) == "2 * kron(I, V.T @ V)"
 
 # %%
 B = sg.symbol("B", ("n", "k"))
-multiply = sg.function([V, B], H.matvec(B), name="multiply", style="plain")
-divide = sg.function([V, B], H.solve(B), name="divide", style="plain")
+multiply = sg.function([V, B], H.matvec(B), name="multiply", style="plain", comments=False)
+divide = sg.function([V, B], H.solve(B), name="divide", style="plain", comments=False)
 print(multiply.source)
 print(divide.source)
 
@@ -189,7 +190,7 @@ np.testing.assert_array_equal(matrix[:2, :3].toarray(), [[802, -400, 0], [-400, 
 
 # %%
 b = sg.symbol("b", (n,))
-solve = sg.function([x, b], H.solve(b), name="solve", style="plain")
+solve = sg.function([x, b], H.solve(b), name="solve", style="plain", comments=False)
 print(solve.source)
 
 right = rng.standard_normal(n)

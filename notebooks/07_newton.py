@@ -46,14 +46,16 @@ print(H)
 #
 # Each step is a function of the current point. Both return the loss and the length of the gradient there, and the
 # point that follows. The rate of gradient descent is not a matter of luck here: the gradient never changes faster
-# than $\lambda$, the largest eigenvalue of $A^T A / 4 \,\text{rows}$ plus the penalty, and $\eta = 1 / \lambda$ is
+# than $\lambda$, the largest eigenvalue of $A^T A / (4\, \text{rows})$ plus the penalty, and $\eta = 1 / \lambda$ is
 # known to be safe.
 
 # %%
 rate = 1 / (np.linalg.eigvalsh(X.T @ X / 4 / len(X)).max() + 2e-3)
 length = np.sqrt(np.sum(gradient**2))
 descent_step = sg.function([A, y, w], [loss, length, w - rate * gradient])
-newton_step = sg.function([A, y, w], [loss, length, w - H.solve(gradient)], name="newton_step", style="plain")
+newton_step = sg.function(
+    [A, y, w], [loss, length, w - H.solve(gradient)], name="newton_step", style="plain", comments=False
+)
 print(newton_step.source)
 
 
@@ -110,7 +112,8 @@ fig.tight_layout()
 #
 # For $n$ unknowns the Hessian has $n^2$ numbers, and a system of equations costs $n^3$ operations. That is what makes
 # people say that Newton's method is for small problems. But the Hessian of the chained Rosenbrock function has three
-# diagonals, so `H.solve` solves a banded system, in time proportional to $n$. (The whole array would take 800 megabytes.)
+# diagonals, so `H.solve` solves a banded system, in time proportional to $n$. (The whole array would take 800
+# megabytes.)
 #
 # Far from the minimum the parabola may be a bad one. So the step is shortened until the function falls, as any
 # textbook on optimization advises; and where the curvature is negative along it, we turn it around.
@@ -277,8 +280,8 @@ fig.tight_layout()
 # %% [markdown]
 # ## In one line
 #
-# We wrote these loops to see how they work. `sg.optim.minimize` has both methods, and takes more care of what may go wrong
-# on the way. It compiles the step from the loss as it stands.
+# We wrote these loops to see how they work. `sg.optim.minimize` has both methods, and takes more care of what may go
+# wrong on the way. It compiles the step from the loss as it stands.
 
 # %%
 found = sg.optim.minimize(chain, x, start)

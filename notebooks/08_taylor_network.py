@@ -37,7 +37,7 @@ W, b, v = sg.symbol("W", (2, 16)), sg.symbol("b", (16,)), sg.symbol("v", (16,))
 x, d = sg.symbol("x", (2,)), sg.symbol("d", (2,))
 y = sg.named(np.tanh(x @ W + b) @ v, "y")
 
-print(sg.function([x, d, W, b, v], sg.taylor(y, x, d, 3), name="series", style="plain").source)
+print(sg.function([x, d, W, b, v], sg.taylor(y, x, d, 3), name="series", style="plain", comments=False).source)
 
 # %% [markdown]
 # One tanh at the top; the rest are products. If $u = \tanh z$ then $u' = (1 - u^2) z'$, and this equation, written
@@ -62,7 +62,7 @@ def by_repetition(y, order):
 
 
 def lines(outputs):
-    return sg.function([x, d, W, b, V, v], outputs, style="plain").source.count("\n")
+    return sg.function([x, d, W, b, V, v], outputs, style="plain", comments=False).source.count("\n")
 
 
 for order in (2, 6, 12):

@@ -71,7 +71,7 @@ assert "diag(cos(q)) @ S.T @ diag(m) @ S @ diag(cos(q))" in str(M)
 # have been written by hand.
 
 # %%
-motion = sg.function([q, v, S, m], acceleration, name="motion", style="plain")
+motion = sg.function([q, v, S, m], acceleration, name="motion", style="plain", comments=False)
 print(motion.source)
 
 # %% [markdown]

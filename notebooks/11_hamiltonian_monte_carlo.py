@@ -113,7 +113,7 @@ np.testing.assert_allclose(shift(X, mode), -covariance @ by_differences / 2, rto
 # %%
 W = sg.symbol("W", ("chains", 5))
 values, slopes = sg.vmap(lambda w: sg.value_and_grad(potential(w), w))(W)
-print(sg.function([A, t, W], [values, slopes], name="hill", style="plain").source)
+print(sg.function([A, t, W], [values, slopes], name="hill", style="plain", comments=False).source)
 hill = sg.function([A, t, W], [values, slopes])
 
 # %% [markdown]

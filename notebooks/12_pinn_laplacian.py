@@ -59,7 +59,7 @@ def exact(points):
 # %%
 points = sg.symbol("points", ("n", 2))
 heights, laplacians = sg.vmap(lambda x: (u(x), sg.laplacian(u(x), x)))(points)
-network = sg.function([points], [heights, laplacians], name="network", style="plain")
+network = sg.function([points], [heights, laplacians], name="network", style="plain", comments=False)
 print(network.source)
 
 # %% [markdown]
@@ -107,7 +107,7 @@ error = found - exact(fine)
 print(f"largest error of the height: {np.abs(error).max():.1e}")
 assert np.abs(error).max() < 2e-3
 
-fig, axes = plt.subplots(1, 4, figsize=(15, 3.4))
+fig, axes = plt.subplots(1, 4, figsize=(13, 3))
 residual = curved + 2 * np.pi**2 * exact(fine)
 pictures = [("the network", found), ("its error", error), (r"its residual $\Delta u + f$", residual)]
 for axis, (title, values) in zip(axes, pictures):

@@ -14,7 +14,7 @@ def blocks() -> list[str]:
     return re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 
 
-@pytest.mark.parametrize("first", [0, 2])
+@pytest.mark.parametrize("first", [0, 2, 4])
 def test_a_program_prints_the_source_shown_below_it(first):
     program, shown = blocks()[first : first + 2]
     printed = io.StringIO()

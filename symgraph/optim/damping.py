@@ -122,7 +122,9 @@ def judged(xs: Sequence[Parameter], ps: Sequence[Tensor], loss: Tensor, predicte
     eps = 10 * float(np.finfo(np.result_type(loss.dtype, dtype)).eps)
     noise = cast(eps * F.absolute(loss), dtype)
     actual = cast(loss - after, dtype)
-    rho = (actual + noise) / (predicted + noise)
+    hoped = predicted + noise
+    some = hoped > 0  # else nothing is left to be hoped for, as at a loss of 0
+    rho = F.where(some, (actual + noise) / F.where(some, hoped, 1.0), 1.0)
     taken = F.isfinite(after) & (predicted >= 0) & (rho > ENOUGH)
     updates: Updates = {x: F.where(taken, new, x) for x, new in zip(xs, trial, strict=True)}
     length = largest([cast(p, dtype) / (1 + F.absolute(cast(x, dtype))) for p, x in zip(ps, xs, strict=True)], dtype)

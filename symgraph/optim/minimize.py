@@ -14,7 +14,7 @@ import numpy as np
 
 from ..autodiff import substitute
 from ..core import Symbol, Tensor, describe
-from ..errors import CompileError
+from ..errors import CompileError, ShapeError, SymgraphError
 from ..function import Function, function
 from ..parameter import Parameter, parameter
 from ..pytree import flatten, paths
@@ -154,9 +154,7 @@ def _run(
     step = methods[method](xs, of, **options)
     limit = float(np.finfo(step.optimality.dtype).eps) ** 0.5 if gtol is None else number("gtol", gtol)
     call, measure = _compiled(step, data or {})
-    for x, start in zip(xs, starts, strict=True):
-        if start is not None:
-            x.value = start
+    _start(xs, starts)
     values = list((data or {}).values())
     status, message, history = _repeated(lambda: call(*values), step, limit, maxiter, callback)
     with np.errstate(all="ignore"):
@@ -185,14 +183,14 @@ def _started(of: Any, variables: Any, x0: Any) -> tuple[Any, list[Parameter], li
                 raise CompileError(f"{describe(x)} is given twice")
             if start is None:
                 raise CompileError(f"{describe(x)} has no value to start from: give x0{path}, or make it a parameter")
+            if not all(isinstance(n, int) for n in x.shape):
+                raise CompileError(
+                    f"{describe(x)} has no size yet: make it with ints, or as a parameter, to optimize over it"
+                )
             value = np.asarray(start)
-            made = parameter(
-                value.astype(x.dtype, casting="same_kind" if value.dtype.kind == "f" else "unsafe"), x.op.label
-            )
-            if made.ndim != x.ndim or any(
-                isinstance(n, int) and n != m for n, m in zip(x.shape, made.shape, strict=True)
-            ):
-                raise CompileError(f"x0{path} has shape {made.shape}, which does not fit {describe(x)}")
+            if value.shape != x.shape:
+                raise ShapeError(f"x0{path} has shape {value.shape}, which does not fit {describe(x)}")
+            made = parameter(value.astype(x.dtype), x.op.label)
             stand_ins[x] = made
             xs.append(made)
         else:
@@ -200,14 +198,30 @@ def _started(of: Any, variables: Any, x0: Any) -> tuple[Any, list[Parameter], li
     return (substitute(of, stand_ins) if stand_ins else of), xs, starts, restore
 
 
-def _aligned(variables: Any, x0: Any) -> list[Any]:
-    """A start for each variable; where there is one, the start may be a list of numbers."""
-    if isinstance(variables, Tensor):
-        return [x0]
-    starts, _ = flatten(x0)
-    if paths(x0) != paths(variables):
-        raise CompileError("x0 must have the nesting of the variables, with an array or a number for each")
-    return starts
+def _aligned(variables: Any, x0: Any, path: str = "") -> list[Any]:
+    """The start of each variable; a variable may start from a list of numbers."""
+    if isinstance(variables, dict):
+        if not isinstance(x0, dict) or set(x0) != set(variables):
+            raise CompileError(f"x0{path} must have the keys {', '.join(map(repr, variables))}, as the variables have")
+        return [s for key, v in variables.items() for s in _aligned(v, x0[key], f"{path}[{key!r}]")]
+    if isinstance(variables, list | tuple):
+        if not isinstance(x0, list | tuple | np.ndarray) or len(x0) != len(variables):
+            raise CompileError(f"x0{path} must have {len(variables)} entries, as the variables have")
+        return [s for i, v in enumerate(variables) for s in _aligned(v, x0[i], f"{path}[{i}]")]
+    return [x0]
+
+
+def _start(xs: list[Parameter], starts: list[Any]) -> None:
+    """Every parameter at its start, or none where one does not fit."""
+    before = [x.value for x in xs]
+    try:
+        for x, start in zip(xs, starts, strict=True):
+            if start is not None:
+                x.value = start
+    except SymgraphError:
+        for x, value in zip(xs, before, strict=True):
+            x.value = value
+        raise
 
 
 def _compiled(step: Step, data: Mapping[Tensor, Any]) -> tuple[Function, Function]:

@@ -216,7 +216,7 @@ def levenberg_marquardt_step(parameters: Any, residuals: Any, damping: float = 1
     blocks = r.normal()
     squares = [cast(blocks[i][i].diagonal(), dtype) for i in range(len(xs))]
     longest = [parameter(np.zeros(x.shape, dtype), f"length_{x.name}") for x in xs]
-    kept = [F.maximum(a, b) for a, b in zip(longest, squares, strict=True)]
+    kept = [F.where(F.isfinite(b), F.maximum(a, b), a) for a, b in zip(longest, squares, strict=True)]
     shifts = [mu.value * F.where(d > 0, d, 1.0) for d in kept]
     count = sum(x.size for x in xs)
     if solver == "qr" or (solver is None and count <= QR_AT_MOST):

@@ -68,7 +68,7 @@ def newton_cg_step(parameters: Any, loss: Any, radius: float = 1.0, steps: int |
     predicted = -F.sum(flat * (g + 0.5 * hp))
     verdict = judged(xs, split(flat, xs), loss, predicted, dtype)
     length = F.sqrt(F.sum(flat * flat))
-    smaller = F.where(F.isfinite(length), F.minimum(length, within), within) * 0.25
+    smaller = F.where(length > 0, F.minimum(length, within), within) * 0.25
     larger = F.where(length >= 0.99 * within, F.minimum(2 * within, LARGEST_RADIUS), within)
     bad = F.logical_not(verdict.taken & (verdict.rho >= 0.25))
     new = F.where(bad, F.maximum(smaller, float(np.finfo(dtype).tiny)), F.where(verdict.rho > 0.75, larger, within))

@@ -176,21 +176,15 @@ def _bands(known: _Pattern, place: Numbers, width: int, dtype: DType) -> Tensor:
         value = cast(F.ravel(term.value(term.outer, dtype)), dtype)
         value = value if len(lower) == len(r) else value[lower]
         spots = (r - c)[lower] * n + c[lower]
-        once = len(np.unique(spots)) == len(spots)
-        if len(spots) == len(written) and once and (np.diff(spots) == 1).all():
+        straight = bool((np.diff(spots) == 1).all())
+        once = straight or len(np.unique(spots)) == len(spots)
+        if len(spots) == len(written) and straight:
             data = value if not written.any() else data + value
         else:
-            target = data.at[_progression(spots)]
+            target = data.at[slice(int(spots[0]), int(spots[-1]) + 1) if straight else spots]
             data = target.set(value) if once and not written[spots].any() else target.add(value)
         written[spots] = True
     return data
-
-
-def _progression(spots: Numbers) -> Any:
-    """The places as a slice, if they follow one another."""
-    if len(spots) > 1 and (np.diff(spots) == 1).all():
-        return slice(int(spots[0]), int(spots[-1]) + 1)
-    return spots
 
 
 # Diagonal plus low rank ----------------------------------------------------------------------------------------------

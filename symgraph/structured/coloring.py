@@ -32,6 +32,8 @@ from .sparsity import hessian_patterns, jacobian_patterns
 from .tensor import Structured
 
 Numbers = np.ndarray[Any, Any]
+FAR_MORE = 32
+"""Terms with so many times the values of the pattern are dense where they need not be, and not worth an estimate."""
 
 
 def best_csr(structured: Structured, y: Tensor, x: Tensor, *, symmetric: bool = False) -> CSR:
@@ -46,7 +48,7 @@ def best_csr(structured: Structured, y: Tensor, x: Tensor, *, symmetric: bool = 
     if count <= max(2 * pattern.nnz, least):
         return structured.csr()
     compressed = compressed_csr(y, x, symmetric=symmetric, pattern=pattern)
-    if count > MOST_VALUES:
+    if count > FAR_MORE * pattern.nnz:
         return compressed
     from_terms = structured.csr()
     return from_terms if work([from_terms.data]) <= work([compressed.data]) else compressed

@@ -13,14 +13,15 @@ the sum over nodes in place of the edges pushed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
 from ..autodiff import adjoints, jvp, tangents_of
-from ..core import Item, Symbol, Tensor, make, make_fresh, substitute_all, toposort
+from ..core import Constant, Item, Symbol, Tensor, make, make_fresh, substitute_all, toposort
 from ..dims import Shape
-from ..dtypes import DType, is_inexact
-from ..ops.base import Linear, Mask, Primitive
+from ..dtypes import DType
+from ..ops.base import Linear, Mask, Multilinear, Primitive
 from ..rewrite import stabilize_nodes
 from ..rewrite.contractions.order import nominal
 from .compose import product
@@ -28,7 +29,7 @@ from .dense import dense
 from .linear import Terms, propagated, structure_of
 from .merge import merged
 from .tensor import whole
-from .term import NotStructuredError, Term
+from .term import Factor, NotStructuredError, Term
 
 
 def curvature(y: Tensor, u: Tensor, x: Tensor, notes: list[str] | None = None) -> Terms:
@@ -38,28 +39,19 @@ def curvature(y: Tensor, u: Tensor, x: Tensor, notes: list[str] | None = None) -
     """
     variables = list(dict.fromkeys([u, x]))
     (stable,) = stabilize_nodes([y], frozen=variables)
-    roots, cotangents = set(variables), adjoints(y, variables)
-    order = toposort([stable])
-    curved = [n for n in order if n in cotangents and n not in roots and not isinstance(n.op, Linear | Item)]
-    right = _jacobians(stable, x, curved, notes)
-    left = right if u is x else _jacobians(stable, u, curved, notes)
+    bends = _bends(stable, variables)
+    right = _jacobians(stable, x, [b.column for b in bends], notes)
+    left = right if u is x else _jacobians(stable, u, [b.row for b in bends], notes)
     found: Terms = []
-    for node in curved:
-        if not isinstance(node.op, Primitive):
-            raise NotStructuredError(node.op.name)
-        ct, mask = cotangents[node]
-        active = [i for i, z in enumerate(node.inputs) if z in left or z in right]
-        if not active:
-            continue
-        for i, j, terms in _second(node, ct, mask, active):
-            a, b = node.inputs[i], node.inputs[j]
-            for p in left.get(a, []):
-                for q in terms:
-                    for r in right.get(b, []):
-                        inner = _product(p.T, q, (u.shape, a.shape, b.shape), y.dtype)
-                        term = None if inner is None else _product(inner, r, (u.shape, b.shape, x.shape), y.dtype)
-                        if term is not None:
-                            found.append(term)
+    for bend in bends:
+        a, b = bend.row.shape, bend.column.shape
+        for p in left.get(bend.row, []):
+            for q in bend.terms:
+                for r in right.get(bend.column, []):
+                    inner = _product(p.T, q, (u.shape, a, b), y.dtype)
+                    term = None if inner is None else _product(inner, r, (u.shape, b, x.shape), y.dtype)
+                    if term is not None:
+                        found.append(term)
     return merged(found, y.dtype)
 
 
@@ -77,43 +69,82 @@ def _product(left: Term, right: Term, shapes: Sequence[Shape], dtype: DType) -> 
         return product(left, right, inner)
 
 
-def _jacobians(y: Tensor, x: Tensor, curved: Sequence[Tensor], notes: list[str] | None) -> dict[Tensor, Terms]:
-    """The structured Jacobian of each operand of the curved nodes."""
+def _jacobians(y: Tensor, x: Tensor, wanted: Sequence[Tensor], notes: list[str] | None) -> dict[Tensor, Terms]:
+    """The structured Jacobians of nodes, which are used more than once."""
     seed = make_fresh(Symbol("t", x.aval))
     tangents = tangents_of([y], [x], [seed])
-    wanted = {z: tangents[z] for node in curved for z in node.inputs if z in tangents}
-    terms = propagated(list(wanted.values()), seed, notes, shared=set(wanted.values()))
-    return {z: terms[t] for z, t in wanted.items() if t in terms}
+    found = {z: tangents[z] for z in wanted if z in tangents}
+    terms = propagated(list(found.values()), seed, notes, shared=set(found.values()))
+    return {z: terms[t] for z, t in found.items() if t in terms}
 
 
-def _second(node: Tensor, ct: Any, mask: Mask, active: Sequence[int]) -> list[tuple[int, int, Terms]]:
-    """For each pair of operands the terms of cotangent * d2 op, as a map from the second to the first."""
-    op = node.op
-    assert isinstance(op, Primitive)
-    bound = {i: make_fresh(Symbol(f"x{i}", node.inputs[i].aval)) for i in active}
-    xs = [bound.get(i, z) for i, z in enumerate(node.inputs)]
-    y = make(op, *xs)
-    back: dict[Tensor, Tensor] = {s: node.inputs[i] for i, s in bound.items()}
+# The second derivatives of the ops -----------------------------------------------------------------------------------
 
-    def held(value: Tensor | None) -> Tensor | None:
-        if value is None:
-            return None
-        symbol = make_fresh(Symbol("held", value.aval))
-        back[symbol] = value
-        return symbol
 
-    cts = tuple(map(held, ct)) if isinstance(ct, tuple) else held(ct)
-    pulled = op.pullback(cts, held(mask), y, xs, [i in bound for i in range(len(xs))])
+@dataclass(frozen=True, eq=False)
+class Bend:
+    """cotangent * d2 op / d row d column, for one pair of operands of a node."""
+
+    row: Tensor
+    column: Tensor
+    terms: Terms
+
+
+def _bends(y: Tensor, variables: Sequence[Tensor]) -> list[Bend]:
+    """The second derivatives that are not zero, of all nodes between the variables and the stable `y`."""
+    roots, cotangents = set(variables), adjoints(y, list(variables))
+    known: dict[Any, _Model] = {}
     found = []
-    for j, s in bound.items():
-        if not is_inexact(s.dtype):
+    for node in toposort([y]):
+        if node not in cotangents or node in roots or isinstance(node.op, Linear | Item):
             continue
-        seed = make_fresh(Symbol("t", s.aval))
-        outputs = [(i, pulled[i]) for i in active]
-        values = [p[0] for _, p in outputs if p is not None]
-        tangents = jvp(values, s, seed)
-        terms_of = structure_of(substitute_all(tangents, back), seed)
-        for (i, _), terms in zip([o for o in outputs if o[1] is not None], terms_of, strict=True):
-            if terms:
-                found.append((i, j, terms))
+        if not isinstance(node.op, Primitive):
+            raise NotStructuredError(node.op.name)
+        active = tuple(i for i, z in enumerate(node.inputs) if z in cotangents)
+        if isinstance(node.op, Multilinear) and len(active) < 2:
+            continue
+        ct, mask = cotangents[node]
+        values = [*(ct if isinstance(ct, tuple) else (ct,)), mask]
+        fixed = tuple(z if isinstance(z.op, Constant) else z.aval for z in node.inputs)
+        key = node.op, fixed, active, isinstance(ct, tuple), tuple(None if v is None else v.aval for v in values)
+        model = known.get(key)
+        if model is None:
+            model = known[key] = _Model(node, active, ct, mask)
+        found += model.at(node, values)
     return found
+
+
+class _Model:
+    """The second derivatives of an op over symbols, which stand for the operands, the cotangent and the mask of a node."""
+
+    def __init__(self, node: Tensor, active: Sequence[int], ct: Any, mask: Mask) -> None:
+        op = node.op
+        assert isinstance(op, Primitive)
+        self.inputs = [z if isinstance(z.op, Constant) else make_fresh(Symbol("x", z.aval)) for z in node.inputs]
+        given = [*(ct if isinstance(ct, tuple) else (ct,)), mask]
+        self.held = [None if v is None else make_fresh(Symbol("held", v.aval)) for v in given]
+        *cts, held_mask = self.held
+        y = make(op, *self.inputs)
+        wanted = [i in active for i in range(len(self.inputs))]
+        pulled = op.pullback(tuple(cts) if isinstance(ct, tuple) else cts[0], held_mask, y, self.inputs, wanted)
+        rows = [(i, p[0]) for i, p in enumerate(pulled) if p is not None]
+        self.blocks: list[tuple[int, int, Terms]] = []
+        for j in active:
+            column = self.inputs[j]
+            seed = make_fresh(Symbol("t", column.aval))
+            blocks = structure_of(jvp([value for _, value in rows], column, seed), seed)
+            self.blocks += [(i, j, terms) for (i, _), terms in zip(rows, blocks, strict=True) if terms]
+
+    def at(self, node: Tensor, held: Sequence[Tensor | None]) -> list[Bend]:
+        """The same at a node."""
+        back = {s: z for s, z in zip(self.inputs, node.inputs, strict=True) if s is not z}
+        back |= {s: v for s, v in zip(self.held, held, strict=True) if s is not None and v is not None}
+        return [
+            Bend(node.inputs[i], node.inputs[j], [replace(t, factors=_replaced(t.factors, back)) for t in terms])
+            for i, j, terms in self.blocks
+        ]
+
+
+def _replaced(factors: Sequence[Factor], mapping: dict[Tensor, Tensor]) -> tuple[Factor, ...]:
+    values = substitute_all([x for x, _ in factors], mapping)
+    return tuple((x, labels) for x, (_, labels) in zip(values, factors, strict=True))

@@ -35,11 +35,9 @@ def merged(terms: Sequence[Term], dtype: DType) -> list[Term]:
                 break
         else:
             group.append(term)
-    found: list[Term] = []
-    for group in groups.values():
-        kept = [t for t in group if t.scale != 0]
-        found += [_added(kept, dtype)] if len(kept) > MOST_ALIKE else kept
-    return found
+            if len(group) > MOST_ALIKE:
+                group[:] = [_added(group, dtype)]
+    return [t for group in groups.values() for t in group if t.scale != 0]
 
 
 def pattern(term: Term) -> Hashable:

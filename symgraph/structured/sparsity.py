@@ -86,7 +86,7 @@ def hessian_patterns(gradients: Sequence[Tensor], variables: Sequence[Tensor]) -
 def _require_known(node: Tensor, of: Tensor) -> None:
     unknown = sizes_unknown(*node.shape)
     if unknown:
-        names = ", ".join(sorted(map(str, unknown)))
+        names = ", ".join(sorted(v.name for v in unknown))
         rule = f"a pattern needs sizes that are known while the graph is built, not {names}; give them as ints"
         operands = [node] if node is of else [of, node]
         raise located_error(ShapeError, "sparsity", operands, rule)
