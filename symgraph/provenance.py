@@ -57,9 +57,15 @@ def user_location() -> Location | None:
     while frame is not None:
         filename = frame.f_code.co_filename
         if not filename.startswith(_INTERNAL) or filename.startswith(_DEMO):
-            return os.path.basename(filename), frame.f_lineno
+            return _shown(filename), frame.f_lineno
         frame = frame.f_back
     return None
+
+
+def _shown(filename: str) -> str:
+    """The basename of a file; a notebook's cell has none that a person would know."""
+    folder, base = os.path.split(filename)
+    return "cell" if "ipykernel_" in folder or base.startswith("<ipython-input") else base
 
 
 def user_call() -> tuple[str, list[object]]:

@@ -87,7 +87,7 @@ def by_casadi(data: Data) -> Compiled:
     f = build()
     buffer, run = f.buffer()
     given, found = data["z"].copy(), np.empty(f.nnz_out(0))
-    buffer.set_arg(0, memoryview(given))  # type: ignore[arg-type]
+    buffer.set_arg(0, memoryview(given))
     buffer.set_res(0, memoryview(found))  # type: ignore[arg-type]
 
     def call(z: Any) -> Any:

@@ -25,11 +25,12 @@ from ..rewrite.contractions.regions import elements
 from .choose import work
 from .curvature import curvature
 from .linear import Terms, structure_of
+from .pushing import pushed
 from .tensor import Structured, assembled, whole
 from .term import NotStructuredError
 
 JACOBIAN_MODES = ("forward", "reverse")
-HESSIAN_MODES = ("forward-over-reverse", "symmetric")
+HESSIAN_MODES = ("forward-over-reverse", "symmetric", "edge-pushing")
 
 
 def jacobian(y: Any, wrt: Any, mode: str | None = None) -> Any:
@@ -143,7 +144,14 @@ def _symmetric(
     return [curvature(y, u, x, notes) for u in variables]
 
 
-_FORMS = dict(zip(HESSIAN_MODES, (_forward_over_reverse, _symmetric), strict=True))
+def _edge_pushing(
+    y: Tensor, gradients: Sequence[Tensor], variables: Sequence[Tensor], x: Tensor, notes: list[str]
+) -> list[Terms]:
+    found = pushed(y, [*variables, x])
+    return [found[u, x] for u in variables]
+
+
+_FORMS = dict(zip(HESSIAN_MODES, (_forward_over_reverse, _symmetric, _edge_pushing), strict=True))
 
 
 def _check_mode(name: str, mode: str | None, known: Sequence[str]) -> None:

@@ -2,12 +2,14 @@
 
 Terms over two axes are chains of matrices from the row to the column, with vectors on the way as diagonals. Terms over
 pairs of axes that do not mix are Kronecker products; what is neither is an `einsum` in which a label repeated in the output
-is a Kronecker delta.
+is a Kronecker delta. A single value at a fixed place is a multiple of `unit(i, j)`, which is 1 there and 0 elsewhere.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Any
 
 from ..core import Tensor
 from ..dims import same
@@ -19,10 +21,12 @@ from .term import Factor, Label, Place, Term
 LONG = 40
 """The text of a factor that is longer than this gets a line of its own."""
 
+_MARK = re.compile(r"\bfactor\d+x\b")
+
 
 def formula(terms: Sequence[Term]) -> str:
     """The sum of the terms, after lines that give names to long factors."""
-    names = _Names()
+    names = _Names([x for t in terms for x, _ in t.factors])
     parts = [_signed(*_term(t, names)) for t in terms]
     if not parts:
         return "0"
@@ -34,25 +38,25 @@ def formula(terms: Sequence[Term]) -> str:
 
 
 class _Names:
-    """The text of factors, and the lines that define the long ones."""
+    """The text of factors, written together so that what they share has one name, and the lines that define the long ones."""
 
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.known: dict[Tensor, str] = {}
-
-    def __call__(self, x: Tensor) -> str:
+    def __init__(self, factors: Sequence[Tensor]) -> None:
         from ..printing import to_text
 
-        if x not in self.known:
-            ((short,), _) = rewrite([x], STABILIZE + SIMPLIFY)
-            text = to_text(short)
-            if "\n" in text or len(text) > LONG:
-                name = f"d{sum(line.startswith('d') for line in self.lines) + 1}"
-                *before, last = text.split("\n")
-                self.lines += [line for line in before if line not in self.lines]
-                self.lines.append(f"{name} = {last.removeprefix(f'{x.name} = ') if x.name else last}")
-                text = name
-            self.known[x] = text
+        distinct = list(dict.fromkeys(factors))
+        shown, _ = rewrite(distinct, STABILIZE + SIMPLIFY)
+        marks = {x: f"factor{i}x" for i, x in enumerate(dict.fromkeys(shown))}
+        text = to_text({mark: x for x, mark in marks.items()}) if marks else ""
+        lines = text.split("\n") if text else []
+        written = dict(line.split(" = ", 1) for line in lines if _MARK.match(line))
+        short = {m: value for m, value in written.items() if len(value) <= LONG and text.count(m) == 1}
+        long = [m for m in written if m not in short]
+        renamed = short | {m: f"d{i}" for i, m in enumerate(long, 1)}
+        self.known = {x: renamed[marks[y]] for x, y in zip(distinct, shown, strict=True)}
+        kept = [line for line in lines if line.split(" = ")[0] not in short]
+        self.lines = [_MARK.sub(lambda m: renamed[m[0]], line) for line in kept]
+
+    def __call__(self, x: Tensor) -> str:
         return self.known[x]
 
 
@@ -67,7 +71,13 @@ def _signed(scale: object, text: str) -> tuple[str, str]:
 
 
 def _term(term: Term, names: _Names) -> tuple[object, str]:
-    scalars = [f for f in term.factors if not f[1]]
+    scale: Any = term.scale
+    scalars: list[str] = []
+    for x, labels in term.factors:
+        if not labels and (value := _number(names(x))) is not None:
+            scale = scale * value
+        elif not labels:
+            scalars.append(names(x))
     factors = [f for f in term.factors if f[1]]
     text = (
         _matrix(term.rows[0], term.cols[0], factors, names) if len(term.rows) == len(term.cols) == 1 else
@@ -75,10 +85,15 @@ def _term(term: Term, names: _Names) -> tuple[object, str]:
     )  # fmt: skip
     if text is None:
         text = _einsum(term, factors, names)
-    spelled = [_bracketed(names(x)) for x, _ in scalars]
-    if spelled and text:
-        text = _bracketed(text)
-    return term.scale, " * ".join([*spelled, *([text] if text else [])])
+    parts = [*scalars, text] if text else scalars
+    return scale, " * ".join(map(_bracketed, parts) if len(parts) > 1 else parts)
+
+
+def _number(text: str) -> float | int | None:
+    try:
+        return int(text) if text.lstrip("-").isdigit() else float(text)
+    except ValueError:
+        return None
 
 
 def _matrix(row: Place, col: Place, factors: Sequence[Factor], names: _Names) -> str | None:
@@ -162,9 +177,12 @@ def _einsum(term: Term, factors: Sequence[Factor], names: _Names) -> str:
             return letter(place.label)
         steps = [letter(k) if same(s, 1) else f"{s}{letter(k)}" for k, s in place.steps]
         offset = [] if same(place.offset, 0) and steps else [str(place.offset)]
-        return f"({'+'.join([*steps, *offset])})" if steps or offset != ["0"] else ""
+        return f"({'+'.join([*steps, *offset])})"
 
-    output = "".join(map(spelled, (*term.rows, *term.cols)))
+    places = (*term.rows, *term.cols)
+    if not factors and places and not any(p.steps for p in places):
+        return f"unit({', '.join(str(p.offset) for p in places)})"
+    output = "".join(map(spelled, places))
     inputs = ",".join("".join(map(letter, labels)) for _, labels in factors)
     if not factors and not output:
         return ""

@@ -20,7 +20,7 @@ from ..ops.creation import Full
 from ..ops.diagonal import Diagonal, DiagonalMatrix
 from ..ops.einsum import Einsum
 from ..ops.elementwise import Cast, Where
-from ..ops.joining import Concatenate, Stack
+from ..ops.joining import Concatenate, Roll, Stack
 from ..ops.late import F
 from ..ops.reduce import Sum
 from ..ops.shape import BroadcastTo, Reshape, Transpose
@@ -96,7 +96,8 @@ def _through(node: Tensor, i: int, terms: dict[Tensor, Terms], notes: list[str] 
         try:
             if rule is None:
                 raise NotStructuredError(node.op.name)
-            found.append(rule(term, node, i))
+            made = rule(term, node, i)
+            found += made if isinstance(made, list) else [made]
         except NotStructuredError:
             found += _batched(node, node, i, terms, [term], notes)
     return found
@@ -326,6 +327,28 @@ def _stack(term: Term, node: Tensor, i: int) -> Term:
     return term.with_rows((*term.rows[:axis], Place(i), *term.rows[axis:]))
 
 
+def _roll(term: Term, node: Tensor, i: int) -> Terms:
+    """Two parts of the axis change places."""
+    op: Any = node.op
+    n = node.shape[op.axis]
+    if not isinstance(n, int) or not isinstance(op.shift, int):
+        raise NotStructuredError("a roll along an axis of unknown size")
+    by = op.shift % max(n, 1)
+    if not by:
+        return [term]
+    found = []
+    for start, length, to in ((0, n - by, by), (n - by, by, 0)):
+        place = term.rows[op.axis]
+        if place.label is None or not term.is_full(place, n):
+            raise NotStructuredError("a roll of a band")
+        part = new_label()
+        piece = term.substituted(place.label, Place(start, ((part, 1),)), {part: length})
+        rows = list(piece.rows)
+        rows[op.axis] = Place(to, ((part, 1),))
+        found.append(piece.with_rows(tuple(rows)))
+    return found
+
+
 def _diagonal(term: Term, node: Tensor, i: int) -> Term:
     op: Any = node.op
     m, n = node.inputs[0].shape[-2:]
@@ -395,7 +418,7 @@ def _passed(term: Term, node: Tensor, i: int) -> Term:
     return term
 
 
-RULES: dict[Any, Callable[[Term, Tensor, int], Term]] = {
+RULES: dict[Any, Callable[[Term, Tensor, int], Term | Terms]] = {
     F.add: _same,
     F.subtract: _subtract,
     F.negative: _negative,
@@ -413,6 +436,7 @@ RULES: dict[Any, Callable[[Term, Tensor, int], Term]] = {
     Unslice: _unslice,
     Concatenate: _concatenate,
     Stack: _stack,
+    Roll: _roll,
     Diagonal: _diagonal,
     DiagonalMatrix: _diagonal_matrix,
     Einsum: _einsum,

@@ -16,6 +16,7 @@ from ..dtypes import is_inexact
 from ..ops.base import Elementwise, Linear, Primitive
 from ..ops.control import Cond
 from ..ops.mapped import MapRows
+from ..ops.rules import Transparent
 from .patterns import Pattern, identity, nothing, size_of, union, width
 from .reach_rules import RULES, Given, UnknownError, added, elementwise, moved, rowwise
 from .zeros import Zeros
@@ -79,7 +80,8 @@ class Reach:
         fresh = {i: make_fresh(Symbol("t", node.inputs[i].aval)) for i in given}
         made = make(node.op, *[fresh.get(i, x) for i, x in enumerate(node.inputs)])
         if isinstance(node.op, Primitive):
-            lowered = node.op.item(index, *made.inputs) if hasattr(node.op, "item") else node.op.lower(*made.inputs)
+            op, xs = node.op, made.inputs
+            lowered = op.item(index, *xs) if isinstance(op, Transparent) else op.lower(*xs)
             if lowered is not None and lowered.op is not node.op:
                 return self.of_graph(lowered, {x: given[i] for i, x in fresh.items()}, y)
         return rowwise(self, node, given, y)

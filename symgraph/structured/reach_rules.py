@@ -53,8 +53,12 @@ class UnknownError(Exception):
 def elementwise(walk: Reach, node: Tensor, given: Given) -> Pattern:
     parts = []
     for i, p in given.items():
+        factors = _factors(walk, node, i)
+        if not factors and node.inputs[i].shape == node.shape:
+            parts.append(p)
+            continue
         index = _broadcast_index(node.inputs[i], node)
-        for there in _factors(walk, node, i):
+        for there in factors:
             index = np.where(np.broadcast_to(there, sizes_of(node)).ravel(), index, -1)
         parts.append(selected(p, index))
     return union(parts, node)

@@ -21,7 +21,7 @@ from typing import Any
 from ..core import Constant, Tensor
 from ..dims import Shape, Size, prod, same, same_shape
 from ..dtypes import DType
-from ..ops.base import as_tensor, strong
+from ..ops.base import as_tensor, cast
 from ..ops.creation import Full
 from ..ops.einsum import contraction
 from ..ops.late import F
@@ -204,8 +204,8 @@ class Term:
 
     def value(self, output: Labels, dtype: DType) -> Tensor:
         """The product of the factors with the axes `output`, scaled."""
-        factors = self.factors or ((strong(F.ones((), dtype)), ()),)
-        x = contraction([ls for _, ls in factors], output, [strong(y) for y, _ in factors], self.sizes)
+        factors = self.factors or ((F.ones((), dtype), ()),)
+        x = contraction([ls for _, ls in factors], output, [cast(y, dtype) for y, _ in factors], self.sizes)
         return x if self.scale == 1 else -x if self.scale == -1 else x * self.scale
 
     def materialised(self, dtype: DType) -> Term:

@@ -471,3 +471,10 @@ def test_constants_do_not_print_their_arrays():
 def test_late_namespace_says_what_is_missing():
     with pytest.raises(AttributeError, match="no_such_function"):
         F.no_such_function
+
+
+def test_lines_of_a_notebook_are_lines_of_a_cell():
+    scope = {"sg": __import__("symgraph")}
+    for filename in ("/tmp/ipykernel_12/8675041.py", "<ipython-input-3-0a1b>"):
+        exec(compile("\n\nx = sg.symbol('x')\ny = sg.sin(x)", filename, "exec"), scope)
+        assert scope["y"].where == ("cell", 4)
