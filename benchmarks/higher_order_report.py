@@ -88,7 +88,7 @@ def times(measured: list[dict[str, Any]], kind: str, title: str, reasons: dict[s
     text = [f"**{title}**", "", header(["problem", *head, "jax.hessian / symgraph", "best JAX / symgraph"])]
     for m in measured:
         peers = timed(m["peers"], kind)
-        fastest = min((report.median(p) for p in peers.values() if works(p)), default=0.0)
+        fastest = min((report.median(peers[n]) for n in names if works(peers.get(n, {}))), default=0.0)
         cells = [m["title"]]
         for name in names:
             peer = peers.get(name, {})

@@ -223,6 +223,13 @@ def _dependents(order: Sequence[Tensor], variables: Sequence[Tensor]) -> tuple[s
     return reached, active
 
 
+def dependents(y: Tensor, x: Tensor) -> list[Tensor]:
+    """The nodes through which `y` depends on `x` by real or complex values, `x` itself left out."""
+    order = toposort([y])
+    active = _dependents(order, [x])[1]
+    return [node for node in order if node in active and node is not x and not isinstance(node.aval, tuple)]
+
+
 def _accumulate(cotangents: dict[Tensor, tuple[Any, Mask]], x: Tensor, ct: Tensor, mask: Mask) -> None:
     before = cotangents.get(x)
     cotangents[x] = (ct, mask) if before is None else (before[0] + ct, mask_or(before[1], mask))

@@ -56,7 +56,8 @@ class OptimizeResult:
     """The steps that were taken."""
     success: bool
     status: int
-    """0: the derivatives vanish; 1: no decrease is left that rounding would show; the others are failures."""
+    """0: the derivatives vanish; 1: rounding leaves nothing to be gained. The others are failures: 2: `maxiter`; 3: no step
+    helps; 4: a start that is not finite; 5: the derivatives vanish, but not at a minimum; 6: the callback stopped the run."""
     message: str
     history: tuple[Iteration, ...] = field(repr=False)
     """Every step that was tried."""
@@ -241,19 +242,15 @@ def _repeated(
         with np.errstate(all="ignore"):
             loss, optimality, predicted, length, taken, control = call()
         history.append(Iteration(loss, optimality, predicted, bool(taken), control))
-        if not (np.isfinite(loss) and np.isfinite(optimality)):
-            return (
-                4,
-                f"the loss is {loss} and its largest derivative {optimality} at the start; start elsewhere",
-                history,
-            )
-        if optimality <= gtol:
-            return 0, _converged(gtol), history
         if callback is not None:
             try:
                 callback(history[-1])
             except StopIteration:
                 return 6, "the callback stopped the run", history
+        if not (np.isfinite(loss) and np.isfinite(optimality)):
+            return 4, f"the loss is {loss} and its largest derivative {optimality}; start elsewhere", history
+        if optimality <= gtol:
+            return 0, _converged(gtol), history
         small = predicted <= eps * abs(loss) or length <= eps
         rejections = 0 if taken else rejections + 1
         quiet = quiet + 1 if small and taken else 0

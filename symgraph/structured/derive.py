@@ -1,10 +1,11 @@
 """Jacobians and Hessians in their structure.
 
 The tangent of y along a seed t is a graph that is linear in t; its structure is the Jacobian (`linear.structure_of`). From
-the side of the output the cotangent does the same. A Hessian is found in two ways, and the cheaper one is taken:
+the side of the output the cotangent does the same. A Hessian is found in several ways, and the cheapest one is taken:
 
     forward-over-reverse   the structure of the tangent of the gradient
     symmetric              the sum over nonlinear nodes v of  J_v.T @ B_v @ J_v,   B_v = cotangent * second derivative of v
+    edge-pushing           second derivatives carried back from node to node (`pushing`)
 
 Sources: Griewank and Walther, *Evaluating Derivatives* (2nd ed.), chapters 7 and 8; Gower and Mello, *A new framework for the
 computation of Hessians* (2012); Laue, Mitterreiter and Giesen (AAAI 2020).
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..autodiff import batched_jacobian, check_variables, grad, jvp, scalar_output, vjp, why_constant
+from ..autodiff import batched_jacobian, check_variables, dependents, grad, jvp, scalar_output, vjp, why_constant
 from ..core import Symbol, Tensor, building, describe, make_fresh
 from ..dtypes import is_complex, is_inexact
 from ..errors import GradientError
@@ -31,6 +32,9 @@ from .term import NotStructuredError
 
 JACOBIAN_MODES = ("forward", "reverse")
 HESSIAN_MODES = ("forward-over-reverse", "symmetric", "edge-pushing")
+
+NARROWER = 2
+"""How many times narrower than the variable a node must be for edge pushing to be tried."""
 
 
 def jacobian(y: Any, wrt: Any, mode: str | None = None) -> Any:
@@ -81,7 +85,8 @@ def hessian(y: Any, wrt: Any, mode: str | None = None) -> Any:
 
     The result is a tensor that keeps its structure, a sum of products (`Structured`): it prints as its formula, and
     `matvec`, `diagonal`, `trace` and `solve` use it. `mode` is "forward-over-reverse", "symmetric" (the sum of J.T @ B @ J
-    over the nonlinear steps), or None for the one that is estimated to take less time.
+    over the nonlinear steps), "edge-pushing" (second derivatives carried back through the graph), or None for the one that
+    is estimated to take the least time.
 
     >>> from symgraph import hessian, log1p, exp, symbol
     >>> A, x = symbol("A", (100, 5)), symbol("x", (5,))
@@ -112,7 +117,7 @@ def _column(
 ) -> list[Structured]:
     """The blocks d2y / du dx for every u, in the form that takes the least work."""
     found: dict[str, tuple[list[Structured], list[str]]] = {}
-    for candidate in (mode,) if mode else HESSIAN_MODES:
+    for candidate in (mode,) if mode else _candidates(y, x):
         notes: list[str] = []
         try:
             columns = _FORMS[candidate](y, gradients, variables, x, notes)
@@ -129,6 +134,12 @@ def _column(
     chosen = min(costs, key=costs.__getitem__)
     blocks, notes = found[chosen]
     return [b.told(chosen, costs, notes) for b in blocks]
+
+
+def _candidates(y: Tensor, x: Tensor) -> Sequence[str]:
+    """The forms worth trying: edge pushing pays where the graph is narrower than the variable."""
+    inner = [elements(node) for node in dependents(y, x) if node.ndim]
+    return HESSIAN_MODES if inner and elements(x) > NARROWER * min(inner) else HESSIAN_MODES[:2]
 
 
 def _forward_over_reverse(
