@@ -52,7 +52,7 @@ from .interpreter import interpret
 from .operators import named
 from .rewrite import simplify, stabilize
 from .roots import root
-from .structured import Structured, hessian, jacobian, laplacian
+from .structured import Structured, hessian, jacobian, laplacian, sparsity
 from .taylor import biharmonic, derivative, taylor
 from . import func, linalg, optim, random, special
 

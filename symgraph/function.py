@@ -77,6 +77,10 @@ class Function:
         self.details: Source | None = None
         self.written: tuple[Tensor, ...] = ()
         """The outputs, then the updates, as the user wrote them."""
+        self.became: Mapping[Tensor, Tensor] = {}
+        """What each node as written was rewritten to."""
+        self.passes: tuple[bool, str] = (True, "fast")
+        """Whether the graph was optimized, and for which style: the options of `rewritten`."""
 
     def __call__(self, /, *args: Any, **by_name: Any) -> Any:
         """The outputs for these arguments, by position or by name.
@@ -304,6 +308,7 @@ def function(
         source.text, program.name, arguments, checks, source.constants, parameters, restorer(outputs), returned, updated
     )
     made.program, made.details, made.written = program, source, tuple(given)
+    made.became, made.passes = mapping, (optimize, style)
     return made
 
 

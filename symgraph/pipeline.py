@@ -10,7 +10,7 @@ from .ops.shape import Transpose
 from .rewrite import SIMPLIFY, STABILIZE, RuleSet, rewrite
 from .rewrite import Mapping as NodeMap
 from .rewrite.contractions import plan_contractions
-from .rewrite.engine import compose
+from .rewrite.engine import Fired, compose
 from .rewrite.expand import EXPAND
 from .rewrite.factorizations import share_factorizations
 from .rewrite.gram import GRAM
@@ -18,9 +18,17 @@ from .rewrite.layout import ARRANGE
 from .rewrite.lower import LOWER
 from .rewrite.sums import order_sums
 
+Trail = list[tuple[str, Fired, NodeMap]]
+"""For each pass that ran: what it does, the rules that fired, and the successors of the nodes it was given."""
 
-def rewritten(given: list[Tensor], optimize: bool, style: str = "fast") -> tuple[list[Tensor], NodeMap, frozenset[str]]:
-    """The graph ready for emission, the successor of every node as written, and the warnings that are harmless."""
+
+def rewritten(
+    given: list[Tensor], optimize: bool, style: str = "fast", trail: Trail | None = None
+) -> tuple[list[Tensor], NodeMap, frozenset[str]]:
+    """The graph ready for emission, the successor of every node as written, and the warnings that are harmless.
+
+    Where a `trail` is given, each pass adds to it what it did.
+    """
     passes: list[RuleSet] = [STABILIZE + SIMPLIFY, GRAM, LOWER, SIMPLIFY] if optimize else [STABILIZE, LOWER]
     if optimize and style == "fast":
         passes.insert(3, EXPAND)
@@ -33,20 +41,29 @@ def rewritten(given: list[Tensor], optimize: bool, style: str = "fast") -> tuple
             whole = nodes
         elif rules is SIMPLIFY and all(a is b for a, b in zip(whole, nodes, strict=True)):
             continue  # nothing was lowered
-        nodes, step = rewrite(nodes, rules)
-        mapping = compose(mapping, step)
+        fired: Fired | None = None if trail is None else []
+        nodes, step = rewrite(nodes, rules, fired=fired)
+        mapping = _followed(mapping, "rewritten", step, fired, trail)
     if optimize:
         if any(isinstance(node.op, Transpose) and node.ndim > 2 for node in toposort(nodes)):
-            nodes, step = rewrite(nodes, ARRANGE)
-            mapping = compose(mapping, step)
+            fired = None if trail is None else []
+            nodes, step = rewrite(nodes, ARRANGE, fired=fired)
+            mapping = _followed(mapping, "axes arranged", step, fired, trail)
         nodes, step = plan_contractions(nodes)
-        mapping = compose(mapping, step)
+        mapping = _followed(mapping, "contraction planned", step, [], trail)
         nodes, step = share_factorizations(nodes)
-        mapping = compose(mapping, step)
+        mapping = _followed(mapping, "factorization shared", step, [], trail)
         if style == "fast":
             nodes, step = order_sums(nodes)
-            mapping = compose(mapping, step)
+            mapping = _followed(mapping, "terms ordered", step, [], trail)
     return nodes, mapping, frozenset(quiet)
+
+
+def _followed(mapping: NodeMap, what: str, step: NodeMap, fired: Fired | None, trail: Trail | None) -> NodeMap:
+    """`mapping` and then `step`, which is noted in the trail."""
+    if trail is not None:
+        trail.append((what, fired or [], step))
+    return compose(mapping, step)
 
 
 def _harmless_warnings(outputs: list[Tensor]) -> set[str]:

@@ -191,7 +191,8 @@ class _Printer:
                 self.text[node] = Code(self.names.take(node.op.label), aval=node.aval)
         targets: dict[Tensor, str] = {}
         for root, label in zip(self.roots, labels, strict=True):
-            if label and root not in self.text and root not in targets and number(root) is None:
+            known = root in self.text or root in targets or isinstance(root.op, Item)
+            if label and not known and number(root) is None:
                 targets[root] = self.names.take(label)
         for node in self.order:
             if node not in self.text and self.uses[node]:

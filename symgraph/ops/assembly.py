@@ -16,6 +16,7 @@ from ..dims import prod, require_equal
 from ..errors import CompileError
 from . import code
 from .base import Linear
+from .checkpoint import PassThrough
 from .code import Code
 from .late import F
 
@@ -61,6 +62,17 @@ class Assembly(Linear):
             for x, a in zip(xs[:-1], axes, strict=False)
         ]
         return make(Assembly(self.rows + 1), *moved, xs[-1]), 0
+
+
+@dataclass(frozen=True)
+class Of(PassThrough):
+    """The first operand, a part of a derivative of the second."""
+
+    name = "of"
+    mentions = 1
+
+    def lower(self, *xs: Tensor) -> Tensor:
+        return xs[0]
 
 
 def _check_size(array: Tensor, of: Tensor) -> None:

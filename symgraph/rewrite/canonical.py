@@ -7,7 +7,7 @@ import numpy as np
 from ..core import Constant, Tensor, constant, make
 from ..dims import prod, same_shape
 from ..dtypes import is_inexact, is_lossless
-from ..ops.assembly import Assembly
+from ..ops.assembly import Assembly, Of
 from ..ops.base import Elementwise, Primitive, summed_axes
 from ..ops.creation import Full
 from ..ops.elementwise import Cast, Where
@@ -150,7 +150,7 @@ FOLD_ROOTS = [*ELEMENTWISE, Where, Cast, Sum, Reshape, Transpose]
 
 
 def _assembled(node: Tensor) -> Tensor:
-    assert isinstance(node.op, Assembly)
+    assert isinstance(node.op, Assembly | Of)
     return node.op.lower(*node.inputs)
 
 
@@ -177,9 +177,9 @@ CANONICALIZE = RuleSet(
     *node_rules("cast of a cast", [Cast], _cast_of_cast),
     *node_rules(
         "terms of a structure",
-        [Assembly],
+        [Assembly, Of],
         _assembled,
-        examples=[lambda X: make(Assembly(1), X, F.exp(X), F.sum(X))],
+        examples=[lambda X: make(Assembly(1), X, F.exp(X), F.sum(X)), lambda X: make(Of(), F.exp(X), F.sum(X))],
     ),
     rule(x + 0, same_as, tag="finite-real"),
     rule(x - 0, same_as, tag="exact"),

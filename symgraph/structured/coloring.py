@@ -20,9 +20,10 @@ import numpy as np
 
 from ..autodiff import jvp, vjp
 from ..batching import batched
-from ..core import Symbol, Tensor, building, constant, located_error, make_fresh
+from ..core import Symbol, Tensor, building, constant, located_error, make, make_fresh
 from ..dtypes import is_complex
 from ..errors import ShapeError
+from ..ops.assembly import Of
 from ..ops.base import cast
 from ..ops.late import F
 from .choose import work
@@ -86,7 +87,7 @@ def compressed_csr(y: Tensor, x: Tensor, *, symmetric: bool = False, pattern: Pa
     flat = F.ravel(products)
     if not np.array_equal(places, np.arange(size_of(flat))):
         flat = F.take(flat, constant(places)) if len(places) else flat[:0]
-    return CSR(cast(flat, products.dtype), pattern.indices, pattern.indptr, pattern.shape)
+    return CSR(make(Of(), cast(flat, products.dtype), y), pattern.indices, pattern.indptr, pattern.shape)
 
 
 def _pattern(y: Tensor, x: Tensor, symmetric: bool) -> Pattern:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ..dims import Shape, Size, same
+from ..dims import Shape
+from .meet import met
 from .merge import renamed
-from .term import NotStructuredError, Place, Term, new_label
+from .term import Term, new_label
 
 
 def apart(term: Term) -> Term:
@@ -25,7 +26,7 @@ def product(left: Term, right: Term, inner: Shape) -> Term | None:
     for x, labels in right.factors:
         both = both.with_factor(x, labels)
     for axis in range(n):
-        found = _met(both, both.rows[m + axis], both.cols[axis], inner[axis])
+        found = met(both, both.rows[m + axis], both.cols[axis], inner[axis])
         if found is None:
             return None
         both = found
@@ -36,24 +37,8 @@ def product(left: Term, right: Term, inner: Shape) -> Term | None:
 def on_diagonal(term: Term, shape: Shape) -> Term | None:
     """The values whose row is their column, with the axes of the rows; None where there are none."""
     for axis, size in enumerate(shape):
-        found = _met(term, term.rows[axis], term.cols[axis], size)
+        found = met(term, term.rows[axis], term.cols[axis], size)
         if found is None:
             return None
         term = found
     return Term(term.factors, term.rows, (), term.sizes, term.scale).with_rows(term.rows)
-
-
-def _met(term: Term, a: Place, b: Place, size: Size) -> Term | None:
-    """The term where two places along an axis are the same place."""
-    if a == b:
-        return term
-    if a.steps == b.steps and isinstance(a.offset, int) and isinstance(b.offset, int):
-        return None  # side by side
-    for one, other in ((a, b), (b, a)):
-        if one.label is not None and term.is_full(one, size) and one.label not in other.labels:
-            return term.substituted(one.label, other, {k: term.sizes[k] for k in other.labels})
-    if len(a.steps) == len(b.steps) == 1 and same(a.offset, b.offset):
-        ((k, s),), ((j, t),) = a.steps, b.steps
-        if same(s, t) and same(term.sizes[k], term.sizes[j]):
-            return term.unified(k, j)
-    raise NotStructuredError("two bands")

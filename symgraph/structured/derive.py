@@ -24,12 +24,14 @@ from ..ops.base import as_tensor
 from ..pytree import flatten
 from ..rewrite.contractions.regions import elements
 from .choose import work
+from .coloring import best_csr
 from .curvature import curvature
 from .linear import Terms, structure_of
 from .pushing import pushed
 from .tensor import Structured, assembled, whole
 from .term import NotStructuredError
 
+FORMATS = ("dense", "csr")
 JACOBIAN_MODES = ("forward", "reverse")
 HESSIAN_MODES = ("forward-over-reverse", "symmetric", "edge-pushing")
 
@@ -37,12 +39,14 @@ NARROWER = 2
 """How many times narrower than the variable a node must be for edge pushing to be tried."""
 
 
-def jacobian(y: Any, wrt: Any, mode: str | None = None) -> Any:
+def jacobian(y: Any, wrt: Any, mode: str | None = None, format: str = "dense") -> Any:
     """The Jacobian dy[i]/dx[j], of shape `y.shape + x.shape`, nested as `y` outside and `wrt` inside.
 
     The result is a tensor that keeps its structure, a sum of products (`Structured`): it prints as its formula, and a
     product with a vector, a diagonal or a trace never makes the array. `mode` is "forward" (from the variables), "reverse"
-    (from the outputs), or None for the one with fewer elements at its end. Integer outputs raise `GradientError`.
+    (from the outputs), or None for the one with fewer elements at its end. With `format="csr"` each block is a sparse matrix
+    of shape (size of y, size of x), for which a function returns a `scipy.sparse.csr_array`: from the terms, or by products
+    with the colours of its pattern where an op made them dense. Integer outputs raise `GradientError`.
 
     >>> from symgraph import evaluate, jacobian, sin, symbol
     >>> A, x = symbol("A", (3, 2)), symbol("x", (2,))
@@ -51,7 +55,8 @@ def jacobian(y: Any, wrt: Any, mode: str | None = None) -> Any:
     diag(cos(A @ x)) @ A
     ((3, 2), None)
     """
-    _check_mode("jacobian", mode, JACOBIAN_MODES)
+    _check("jacobian", "mode", mode, (None, *JACOBIAN_MODES))
+    _check("jacobian", "format", format, FORMATS)
     outputs, restore_y = flatten(y)
     variables, restore_x = flatten(wrt)
     check_variables(variables, wrt)
@@ -59,7 +64,10 @@ def jacobian(y: Any, wrt: Any, mode: str | None = None) -> Any:
     for output in map(as_tensor, outputs):
         if not is_inexact(output.dtype):
             raise GradientError(f"jacobian of {describe(output)}: {why_constant(output)}")
-        blocks.append(restore_x([_jacobian(output, x, mode) for x in variables]))
+        row: list[Any] = [_jacobian(output, x, mode) for x in variables]
+        if format == "csr":
+            row = [best_csr(block, output, x) for block, x in zip(row, variables, strict=True)]
+        blocks.append(restore_x(row))
     return restore_y(blocks)
 
 
@@ -80,13 +88,13 @@ def _jacobian(y: Tensor, x: Tensor, mode: str | None) -> Structured:
     return assembled(terms, y.shape, x.shape, y).told(mode, {}, notes)
 
 
-def hessian(y: Any, wrt: Any, mode: str | None = None) -> Any:
+def hessian(y: Any, wrt: Any, mode: str | None = None, format: str = "dense") -> Any:
     """The Hessian d2y/dx[i]dx[j] of the scalar `y`, of shape `x.shape + x.shape`; nested blocks for nested variables.
 
     The result is a tensor that keeps its structure, a sum of products (`Structured`): it prints as its formula, and
     `matvec`, `diagonal`, `trace` and `solve` use it. `mode` is "forward-over-reverse", "symmetric" (the sum of J.T @ B @ J
     over the nonlinear steps), "edge-pushing" (second derivatives carried back through the graph), or None for the one that
-    is estimated to take the least time.
+    is estimated to take the least time. With `format="csr"` each block is a sparse matrix, as for `jacobian`.
 
     >>> from symgraph import hessian, log1p, exp, symbol
     >>> A, x = symbol("A", (100, 5)), symbol("x", (5,))
@@ -94,12 +102,13 @@ def hessian(y: Any, wrt: Any, mode: str | None = None) -> Any:
     >>> H.shape, H.matvec(x).shape
     ((5, 5), (5,))
     """
-    _check_mode("hessian", mode, HESSIAN_MODES)
+    _check("hessian", "mode", mode, (None, *HESSIAN_MODES))
+    _check("hessian", "format", format, FORMATS)
     y = scalar_output(y)
     variables, restore = flatten(wrt)
     check_variables(variables, wrt)
     if any(is_complex(x.dtype) for x in variables):
-        return jacobian(grad(y, wrt, unused="zero"), wrt)
+        return jacobian(grad(y, wrt, unused="zero"), wrt, format=format)
     rows: list[list[Any]] = [[None] * len(variables) for _ in variables]
     gradients = grad(y, variables, unused="zero")
     for j, x in enumerate(variables):
@@ -108,6 +117,11 @@ def hessian(y: Any, wrt: Any, mode: str | None = None) -> Any:
             if i < j:
                 u = variables[i]
                 rows[j][i] = assembled([t.T for t in block.terms], x.shape, u.shape, y)
+    if format == "csr":
+        for i, g in enumerate(gradients):
+            rows[i] = [
+                best_csr(b, g, x, symmetric=i == j) for j, (b, x) in enumerate(zip(rows[i], variables, strict=True))
+            ]
     return restore([restore(row) for row in rows])
 
 
@@ -165,6 +179,7 @@ def _edge_pushing(
 _FORMS = dict(zip(HESSIAN_MODES, (_forward_over_reverse, _symmetric, _edge_pushing), strict=True))
 
 
-def _check_mode(name: str, mode: str | None, known: Sequence[str]) -> None:
-    if mode is not None and mode not in known:
-        raise GradientError(f"{name}: mode={mode!r} must be {', '.join(map(repr, known))} or None")
+def _check(name: str, what: str, given: Any, known: Sequence[Any]) -> None:
+    if given not in known:
+        *others, last = map(repr, known)
+        raise GradientError(f"{name}: {what}={given!r} must be {', '.join(others)} or {last}")

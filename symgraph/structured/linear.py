@@ -9,6 +9,7 @@ term's own labels as batch axes, and named in the notes.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..core import Symbol, Tensor, make, make_fresh, rebuild, toposort
@@ -26,6 +27,7 @@ from ..ops.reduce import Sum
 from ..ops.shape import BroadcastTo, Reshape, Transpose
 from ..ops.slices import Slice, Unslice
 from .dense import dense_rows
+from .meet import sliced
 from .merge import merged
 from .term import Label, NotStructuredError, Place, Places, Term, at, fresh, identity, new_label, restricted
 
@@ -262,37 +264,38 @@ def _group(old: list[Size], new: list[Size]) -> tuple[list[Size], list[Size]]:
     return left, right
 
 
-def _slice(term: Term, node: Tensor, i: int) -> Term:
+def _slice(term: Term, node: Tensor, i: int) -> Term | Terms:
     op: Any = node.op
-    rows: list[Place] = []
-    sizes: dict[Label, Size] = {}
-    for axis, (item, size) in enumerate(zip(op.items, node.inputs[0].shape, strict=True)):
-        place = term.rows[axis]
+    at = 0  # rows before this one are those of the result
+    for item, size in zip(op.items, node.inputs[0].shape, strict=True):
+        place = term.rows[at]
         if isinstance(item, tuple):
             start, _, step, length = slice_of(slice(*item), size)
-            part = Place(start, ((new_label(), step),)) if not same(length, 1) else Place(start)
         else:
             start, step, length = (item if not isinstance(item, int) or item >= 0 else size + item), 1, 1
-            part = Place(start)
         if isinstance(item, tuple) and same(start, 0) and step == 1 and same(length, size):
-            rows.append(place)
+            at += 1
             continue
         if same(size, 1):
             if not same(length, 1):
                 raise NotStructuredError("an empty slice")
-        elif place.label is None or not term.is_full(place, size):
-            if not (place.label is None and len(place.steps) == 1 and _covers(place, term, start, step, length)):
-                raise NotStructuredError("a slice of a band")
-            part = Place(start, ((place.steps[0][0], step),))
+        elif place.label is not None and term.is_full(place, size):
+            steps = () if same(length, 1) else ((new_label(), step),)
+            term = term.substituted(place.label, Place(start, steps), {k: length for k, _ in steps})
+            place = Place(0, tuple((k, 1) for k, _ in steps))
+        elif len(place.steps) == 1 and _covers(place, term, start, step, length):
+            place = Place(0, ((place.labels[0], 1),))
+        elif isinstance(start, int) and isinstance(length, int):
+            found = sliced(term, place, start, step, length)
+            if found is None:
+                return []
+            term, place = found
         else:
-            more = {part.steps[0][0]: length} if part.steps else {}
-            label = place.label
-            term = term.substituted(label, part, more)
-            rows = [p.substituted(label, part) for p in rows]
-            sizes.update(more)
-        if isinstance(item, tuple):
-            rows.append(Place(0, tuple((k, 1) for k in part.labels)))
-    return term.with_rows(tuple(rows), sizes)
+            raise NotStructuredError("a slice of a band of unknown size")
+        kept = (place,) if isinstance(item, tuple) else ()
+        term = replace(term, rows=(*term.rows[:at], *kept, *term.rows[at + 1 :]))
+        at += len(kept)
+    return term.with_rows(term.rows)
 
 
 def _covers(place: Place, term: Term, start: Size, step: int, length: Size) -> bool:

@@ -6,16 +6,19 @@ write the values of each term at their places of `data`. For a band those places
 
 from __future__ import annotations
 
+import copy
 import math
 import operator
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ..core import Tensor, located_error
+from ..core import Tensor, located_error, make
 from ..dims import Shape, Size, variables
 from ..errors import ShapeError
+from ..ops.assembly import Of
 from ..ops.late import F
 from ..pytree import Compound
 from .term import Place, Term
@@ -34,6 +37,8 @@ class CSR(Compound):
         self.indices = indices
         self.indptr = indptr
         self.shape = shape
+        for pattern in (indices, indptr):
+            pattern.flags.writeable = False  # the matrices that a function returns share it
 
     @property
     def nnz(self) -> int:
@@ -45,18 +50,25 @@ class CSR(Compound):
 
     def rebuilt(self, parts: list[Any]) -> Any:
         (data,) = parts
-        if isinstance(data, np.ndarray):
-            from scipy.sparse import csr_array
+        if not isinstance(data, np.ndarray):
+            return CSR(data, self.indices, self.indptr, self.shape)
+        made = copy.copy(self._template)
+        made.data = data
+        return made
 
-            return csr_array((data, self.indices, self.indptr), shape=self.shape)
-        return CSR(data, self.indices, self.indptr, self.shape)
+    @cached_property
+    def _template(self) -> Any:
+        """A matrix of the pattern: SciPy checks it once, not in every call."""
+        from scipy.sparse import csr_array
+
+        return csr_array((np.zeros(self.nnz), self.indices, self.indptr), shape=self.shape)
 
     def __repr__(self) -> str:
         return f"CSR(shape={self.shape}, nnz={self.nnz})"
 
 
 def csr(terms: Sequence[Term], y: Shape, x: Shape, of: Tensor) -> CSR:
-    """The matrix of shape (size of y, size of x) that is the sum of the terms."""
+    """The matrix of shape (size of y, size of x) that is the sum of the terms, a derivative `of` something."""
     known = variables(*y, *x)
     if known:
         names = ", ".join(sorted(v.name for v in known))
@@ -73,7 +85,7 @@ def csr(terms: Sequence[Term], y: Shape, x: Shape, of: Tensor) -> CSR:
     small = max(len(pattern), columns) < 2**31
     indices = (pattern % max(columns, 1)).astype(np.int32 if small else np.int64)
     data = _data(terms, [np.searchsorted(pattern, k) for k in keys], len(pattern), of)
-    return CSR(data, indices, indptr.astype(indices.dtype), (rows, columns))
+    return CSR(make(Of(), data, of), indices, indptr.astype(indices.dtype), (rows, columns))
 
 
 def _ints(shape: Iterable[Size]) -> list[int]:

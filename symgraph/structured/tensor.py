@@ -132,7 +132,7 @@ class Structured(Tensor):
 
         A function of it returns a `scipy.sparse.csr_array`. Sizes must be ints (`ShapeError`).
         """
-        return csr(self.terms, self.row_shape, self.column_shape, self)
+        return csr(self.terms, self.row_shape, self.column_shape, self.inputs[-1])
 
     def _on_diagonal(self) -> list[Term]:
         found = []

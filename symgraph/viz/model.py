@@ -104,7 +104,13 @@ def picture(outputs: Any, optimize: bool = False) -> Picture:
 
     The graph is drawn as the user wrote it; with `optimize=True`, as rewriting leaves it.
     """
-    return _Painter(_graph(outputs, optimize)).paint()
+    return painted(outputs, optimize)[0]
+
+
+def painted(outputs: Any, optimize: bool = False) -> tuple[Picture, dict[Tensor, str]]:
+    """The picture, and the key in it of each tensor that is drawn."""
+    painter = _Painter(_graph(outputs, optimize))
+    return painter.paint(), painter.keys
 
 
 def _graph(outputs: Any, optimize: bool) -> _Graph:
