@@ -303,6 +303,15 @@ class Operators:
 
         return repr(self) if isinstance(self.aval, tuple) else to_text(self)
 
+    def _repr_latex_(self) -> str | None:
+        """The formula, for notebooks; None where there is none to show, and then the text is shown."""
+        from .typeset import notebook
+
+        try:
+            return notebook(self)  # type: ignore[arg-type]
+        except Exception:  # a picture of a value must not hide the value
+            return None
+
     def __format__(self, spec: str) -> str:
         if spec:
             raise TypeError(_no_value(self, f"formatting with {spec!r}"))

@@ -13,7 +13,7 @@ from .rewrite.contractions import plan_contractions
 from .rewrite.engine import Fired, compose
 from .rewrite.expand import EXPAND
 from .rewrite.factorizations import share_factorizations
-from .rewrite.gram import GRAM
+from .rewrite.gram import GRAM, SIGNED_GRAM
 from .rewrite.layout import ARRANGE
 from .rewrite.lower import LOWER
 from .rewrite.sums import order_sums
@@ -31,7 +31,7 @@ def rewritten(
     """
     passes: list[RuleSet] = [STABILIZE + SIMPLIFY, GRAM, LOWER, SIMPLIFY] if optimize else [STABILIZE, LOWER]
     if optimize and style == "fast":
-        passes.insert(3, EXPAND)
+        passes[1:] = [GRAM + SIGNED_GRAM, LOWER, EXPAND, SIMPLIFY]
     quiet: set[str] = set()
     whole: list[Tensor] = []
     nodes, mapping = list(given), {node: node for node in toposort(given)}

@@ -30,6 +30,7 @@ from .ops import code
 from .ops.base import Elementwise, Primitive, as_tensor
 from .ops.code import Code
 from .ops.creation import DimValue
+from .ops.einsum import Einsum
 from .ops.elementwise import Cast, Where
 from .provenance import adjoint_of, name_of
 from .pytree import flatten, paths
@@ -98,7 +99,8 @@ def expression(node: Tensor, xs: Sequence[Code], body: Callable[[Any], str] = la
     elif isinstance(op, Primitive):
         with code.emitting(_DimNames(), body):
             try:
-                made = op.numpy(*xs) if op.statements("out", *xs) is None else None
+                whole = isinstance(op, Einsum) or op.statements("out", *xs) is None
+                made = op.numpy(*xs) if whole else None
             except (TypeError, AttributeError, RuntimeError):  # an op that is only ever lowered
                 made = None
             if made is None:
@@ -106,11 +108,17 @@ def expression(node: Tensor, xs: Sequence[Code], body: Callable[[Any], str] = la
     else:
         made = code.call(op.name, *xs)
     return Code(
-        _MODULES.sub("", made), made.prec, node.aval if not isinstance(node.aval, tuple) else None, made.literal
+        _TURNED_TWICE.sub(r"\1", _MODULES.sub("", made)),
+        made.prec,
+        node.aval if not isinstance(node.aval, tuple) else None,
+        made.literal,
     )
 
 
 _MODULES = re.compile(r"(?<![\w.])(?:np\.(?:linalg\.|fft\.)?|scipy\.\w+\.)(?=[a-z])")
+_TURNED_TWICE = re.compile(r"\b([^\W\d]\w*)\.T\.T\b")
+_CHEAP = re.compile(r"[^\W\d]\w*(?:\.T)?")
+"""A name, or its transpose: written out wherever it is used."""
 
 
 class _DimNames(dict[Variable, str]):
@@ -199,7 +207,7 @@ class _Printer:
                 self._step(node, targets.get(node))
         for root, label in zip(self.roots, labels, strict=True):
             name = name_of(root)
-            if label and root not in targets:
+            if label and targets.pop(root, None) is None:
                 self.written.append(f"{self.names.take(label)} = {self.text[root]}")
             elif not label and (isinstance(root.op, Leaf) or not name or str(self.text[root]) != identifier(name)):
                 self.written.append(str(self.text[root]))
@@ -222,7 +230,7 @@ class _Printer:
             self._several(node, made)
             return
         name = target or (name_of(node) and self.names.take(str(name_of(node))))
-        shared = self.uses[node] > 1 and not made.isidentifier() and not made.literal
+        shared = self.uses[node] > 1 and not _CHEAP.fullmatch(made) and not made.literal
         if not name and (shared or (self.uses[node] and not self._is_last(node) and self._is_long(made))):
             name = self.names.take(_gradient_name(node) or "") if _gradient_name(node) else self.names.number("t")
         self.text[node] = self._assign(node, name, made) if name else made

@@ -8,10 +8,12 @@ import numpy as np
 
 from ..core import make
 from ..implicit import implicit
+from ..ops.assembly import Of
 from ..ops.banded import SolveBanded
 from ..ops.base import as_tensor
 from ..ops.custom import custom_jvp, custom_vjp
 from ..ops.factored import lu_factor, lu_solve
+from ..ops.gram import WeightedGram
 from ..ops.late import F
 from ..roots import root
 from ..structured import hessian
@@ -73,7 +75,19 @@ def _banded(upper: Any, main: Any, lower: Any, b: Any) -> Any:
     return make(SolveBanded((1, 0, -1)), *map(as_tensor, (upper, main, lower, b)))
 
 
+def _gram(x: Any, w: Any) -> Any:
+    return make(WeightedGram(), as_tensor(x), as_tensor(w))
+
+
 DERIVATIVES: list[Record] = [
+    Record("of", lambda x, y: make(Of(), F.exp(x), F.sum(y)), [(_x, _p), (_x[:0], _p)], reference=lambda x, y: np.exp(x)),
+    Record(
+        "weighted_gram",
+        _gram,
+        [(_a, _p - 1), (_x, np.array([-0.5, 0.0])), (_x[:0], _p[:0])],
+        reference=lambda x, w: (x.T * w) @ x,
+        symbolic=[("n", 3), ("n",)],
+    ),
     Record("structured", _hessian, [(_x, _p), (_x[:0], _p), (_x[:, :1], _p[:1])],
            reference=_hessian_by_hand, symbolic=[("n", 3), (3,)]),
     Record("solve_banded", _banded, [(_p[:2], _p + 3, -_p[:2], _p), (_p[:0], _p[:1], _p[:0], _p[:1])],

@@ -11,10 +11,46 @@ import unicodedata
 
 from ..dims import Size
 
-GREEK = (
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega "
-    "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega varepsilon vartheta varphi ell"
-).split()
+GREEK = [
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "epsilon",
+    "zeta",
+    "eta",
+    "theta",
+    "iota",
+    "kappa",
+    "lambda",
+    "mu",
+    "nu",
+    "xi",
+    "pi",
+    "rho",
+    "sigma",
+    "tau",
+    "upsilon",
+    "phi",
+    "chi",
+    "psi",
+    "omega",
+    "Gamma",
+    "Delta",
+    "Theta",
+    "Lambda",
+    "Xi",
+    "Pi",
+    "Sigma",
+    "Upsilon",
+    "Phi",
+    "Psi",
+    "Omega",
+    "varepsilon",
+    "vartheta",
+    "varphi",
+    "ell",
+]
 _COMMANDS = {name: f"\\{name}" for name in GREEK}
 _LETTERS = {unicodedata.lookup(f"GREEK {case} LETTER {stem.upper()}"): f"\\{name}" for name, stem, case in [
     (n, "lamda" if n.lower() == "lambda" else n, "CAPITAL" if n[0].isupper() else "SMALL")

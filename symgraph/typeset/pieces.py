@@ -128,15 +128,9 @@ def scaled(factor: Piece, x: Piece) -> Piece:
     if x.number and not x.scalars and not factor.number:
         factor, x = x, factor
     body = factor.body if factor.prec >= PRODUCT else bracketed(factor.body)
-    if factor.number and x.scalars and _plain_fraction(x.scalars[0]) and factor.body == x.scalars[0][6:].split("}")[0]:
-        return replace(x, negative=negative)
     scalars = () if factor.number and factor.body == "1" else (body,)
     scalars = (*scalars, *factor.scalars) if factor.number else (*factor.scalars, *scalars)
     return replace(x, negative=negative, scalars=scalars + x.scalars)
-
-
-def _plain_fraction(text: str) -> bool:
-    return False
 
 
 def product(factors: Sequence[Piece], prec: int = PRODUCT) -> Piece:
@@ -217,7 +211,8 @@ def power(x: Piece, exponent: str, elementwise: bool = False) -> Piece:
     base = x.at(ATOM)
     if x.number and not x.scalars and not x.negative:
         base = x.body
-    return Piece(f"{base}^{{{'\\odot ' if elementwise else ''}{exponent}}}", POWER)
+    dot = "\\odot " if elementwise else ""
+    return Piece(f"{base}^{{{dot}{exponent}}}", POWER)
 
 
 def diagonal(x: Piece) -> Piece:

@@ -88,16 +88,26 @@ def _read(text: str, shown: Picture) -> Placement:
             curves.setdefault((words[0], words[1], words[-1] == LINK), []).append(points)
     left = min((x - w / 2 for x, _, w, _ in found.values()), default=0.0) - MARGIN
     top = min((y - h / 2 for _, y, _, h in found.values()), default=0.0) - 2 * MARGIN
-    boxes = {key: Box(x - left, y - top, w, h) for key, (x, y, w, h) in found.items()}
+    right = max((x + w / 2 for x, _, w, _ in found.values()), default=0.0) + MARGIN
+    turned = _is_backward_left(shown, {key: x for key, (x, *_) in found.items()})
+    across = (lambda x: right - x) if turned else (lambda x: x - left)
+    boxes = {key: Box(across(x), y - top, w, h) for key, (x, y, w, h) in found.items()}
     routes = []
     for edge in shown.edges:
         points = _curve(curves, edge)
         if points:
-            routes.append(Route(edge, tuple((x - left, y - top) for x, y in points)))
+            routes.append(Route(edge, tuple((across(x), y - top) for x, y in points)))
     columns = {order: _around([boxes[n.key] for n in shown.nodes if n.order == order]) for order in shown.orders}
     far = [b.x + b.width / 2 for b in boxes.values()] + [x for r in routes for x, _ in r.points]
     low = [b.y + b.height / 2 for b in boxes.values()] + [y for r in routes for _, y in r.points]
     return Placement(max(far) + MARGIN, max(low) + MARGIN, boxes, tuple(routes), columns)
+
+
+def _is_backward_left(shown: Picture, x: dict[str, float]) -> bool:
+    """Whether the columns came out from right to left; left and right are alike to Graphviz, so the picture is turned."""
+    middles = [[x[n.key] for n in shown.nodes if n.order == order and n.key in x] for order in shown.orders]
+    means = [sum(m) / len(m) for m in middles if m]
+    return len(means) > 1 and means[-1] < means[0]
 
 
 def _curve(curves: dict[tuple[str, str, bool], list[tuple[Point, ...]]], edge: Edge) -> tuple[Point, ...]:

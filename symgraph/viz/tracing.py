@@ -139,13 +139,15 @@ class _Reading:
             self._mentioning(statement, scope)
         for s in outer:
             self._mentioning(s, None)
-        main = next(scope for scope, _ in scopes if self.text[scope.first - 1].startswith(f"def {f.name}("))
+        for statement, (scope, _) in statements:
+            self._calling(statement, scope, {self._name(other): other for other, _ in scopes})
+        main = next(scope for scope, _ in scopes if self._name(scope) == f.name)
         for scope, _ in scopes:
-            name = self.text[scope.first - 1].split("(")[0].removeprefix("def ")
-            everything = dict.fromkeys(self.leaves) if scope is main else self.said.get(name) or scope.all
+            name = self._name(scope)
+            table = self._rows(scope, main)
+            everything = dict.fromkeys(self.leaves) if scope is main else table or scope.all or self.said.get(name, {})
             for line in scope.header:
                 self.nodes[line] = list(everything)
-            self._rows(scope, main)
             for line in range(scope.first, scope.last + 1):  # a helper that computes for the statement that calls it
                 if line not in self.nodes and not scope.all and self.text[line - 1].strip():
                     self.nodes[line] = list(self.said.get(name, {}))
@@ -213,15 +215,29 @@ class _Reading:
             if found:
                 self.nodes[line] = list(found)
 
-    def _rows(self, scope: _Scope, main: _Scope) -> None:
-        """The rows of the table of buffers: each says in a comment which buffer it is."""
+    def _calling(self, s: ast.stmt, scope: _Scope, scopes: Mapping[str, _Scope]) -> None:
+        """A statement that runs a loop over blocks computes all that the function of the loop does."""
+        for name in _names(s):
+            other = scopes.get(name)
+            if other is not None and other is not scope and s.lineno in self.computed:
+                for line in _span(s):
+                    self.nodes[line] = list(dict.fromkeys([*self.nodes[line], *other.all]))
+
+    def _name(self, scope: _Scope) -> str:
+        return self.text[scope.first - 1].split("(")[0].removeprefix("def ")
+
+    def _rows(self, scope: _Scope, main: _Scope) -> dict[Tensor, None]:
+        """The rows of the table of buffers: each says in a comment which buffer it is. The nodes of them all."""
+        everything: dict[Tensor, None] = {}
         if scope.all:
-            return
+            return everything
         for line in range(scope.first, scope.last + 1):
             found = re.search(r"  # (\w+)$", self.text[line - 1])
             nodes = found and self._named(found[1], main)
             if nodes:
                 self.nodes[line] = list(nodes)
+                everything.update(nodes)
+        return everything
 
 
 def _span(s: ast.stmt) -> range:

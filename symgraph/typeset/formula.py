@@ -1,0 +1,228 @@
+r"""Graphs as LaTeX: the mathematics of `symgraph.to_text`, in let-form where parts have names, are long, or are shared.
+
+    >>> from symgraph import grad, simplify, symbol
+    >>> A, x, b = symbol("A", ("m", "n")), symbol("x", ("n",)), symbol("b", ("m",))
+    >>> r = A @ x - b
+    >>> print(latex(r @ r))
+    (A x - b)^{\top} (A x - b)
+    >>> print(latex(simplify(grad(r @ r, x))))
+    2 A^{\top} (A x - b)
+
+A vector is a column, \odot and \oslash are elementwise, \mathbf{1} is the vector of ones, [z > 0] is 1 where it holds. Casts
+and dtypes are left out, and so are guards that only settle a value at a singular point: x / |x| stands for 0 at 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..core import Bound, Constant, Leaf, Tensor
+from ..ops.base import Elementwise, as_tensor
+from ..ops.elementwise import Where
+from ..ops.late import F
+from ..printing import number as is_number
+from ..provenance import adjoint_of, name_of
+from ..pytree import flatten, paths
+from ..structured import Structured
+from . import names
+from .arrays import array, constant, shape_of
+from .elementwise import elementwise
+from .pieces import ATOM, Piece, width
+from .structure import Structure, factors
+
+LONG = 64
+"""A part that is wider than this gets a line of its own."""
+
+SHORT = 14
+"""A shared part that is no wider than this is written out wherever it is used."""
+
+MOST_SHOWN = 300
+"""A notebook shows graphs of at most this many nodes as a formula."""
+
+
+def latex(outputs: Any) -> str:
+    r"""`outputs` (a tensor or any nesting) as LaTeX, without delimiters: one expression, or lines in `align*`.
+
+    Names stay names, with Greek letters and subscripts: `W1` is W_{1}, `grad_W` is \nabla_{W}. A structured Hessian is
+    written in its structure. Lines are `name = formula`; a single tensor without a name ends as a bare expression.
+    Raises `TypeError` for what is no tensor.
+
+    >>> from symgraph import named, symbol, tanh
+    >>> W, x = symbol("W1", ("m", "n")), symbol("x", ("n",))
+    >>> z = named(W @ x, "z1")
+    >>> print(latex({"a1": tanh(z)}))
+    \begin{align*}
+    z_{1} &= W_{1} x \\
+    a_{1} &= \tanh(z_{1})
+    \end{align*}
+    """
+    return _aligned(lines(outputs), "align*")
+
+
+def lines(outputs: Any) -> list[tuple[str, str]]:
+    """The lines of the let-form: the name that each defines (empty for a bare expression), and its formula."""
+    leaves, _ = flatten(outputs)
+    roots = [as_tensor(leaf) for leaf in leaves]
+    if isinstance(outputs, Tensor):
+        return _Formula(roots, [None]).lines()
+    return _Formula(
+        roots, [_label(r, p, i) for i, (r, p) in enumerate(zip(roots, paths(outputs), strict=True))]
+    ).lines()
+
+
+def notebook(x: Tensor) -> str | None:
+    """`x` as Jupyter shows it: LaTeX in delimiters, or None (then the text is shown) for a graph too large to read."""
+    seen: set[Tensor] = {x}
+    todo = [x]
+    while todo:
+        fresh = [i for i in todo.pop().inputs if i not in seen]
+        seen.update(fresh)
+        todo += fresh
+        if len(seen) > MOST_SHOWN:
+            return None
+    text = _aligned(lines(x), "aligned")
+    return f"$$\n{text}\n$$" if "\n" in text else f"$\\displaystyle {text}$"
+
+
+def _aligned(made: Sequence[tuple[str, str]], environment: str) -> str:
+    if len(made) == 1:
+        ((target, text),) = made
+        return f"{target} = {text}" if target else text
+    body = " \\\\\n".join(f"{target} &= {text}" if target else f"& {text}" for target, text in made)
+    return f"\\begin{{{environment}}}\n{body}\n\\end{{{environment}}}"
+
+
+def _label(root: Tensor, path: str, position: int) -> str:
+    key = path.rpartition("[")[2].rstrip("]")
+    if key[:1] in ("'", '"'):
+        return key[1:-1]
+    if not isinstance(root.op, Leaf) and name_of(root):
+        return str(name_of(root))
+    return _gradient_name(root) or f"y{position + 1}"
+
+
+def _gradient_name(node: Tensor) -> str | None:
+    if isinstance(node.op, Leaf | Constant):
+        return None
+    return next((f"grad_{name_of(f)}" for f in adjoint_of(node) if name_of(f)), None)
+
+
+class _Formula:
+    """The piece of every node that has been reached, and the lines written so far."""
+
+    def __init__(self, roots: Sequence[Tensor], labels: Sequence[str | None]) -> None:
+        self.roots, self.labels = roots, labels
+        self.structure: dict[Tensor, list[Structure]] = {}
+        self.order = self._sorted()
+        self.names = names.Distinct()
+        self.made: dict[Tensor, Piece] = {}
+        self.lined: set[Tensor] = set()
+        self.written: list[tuple[str, str]] = []
+        self.uses: dict[Tensor, int] = dict.fromkeys(self.order, 0)
+        for node in [*roots, *[x for node in self.order for x in self._operands(node)]]:
+            self.uses[node] += 1
+
+    def _operands(self, node: Tensor) -> Sequence[Tensor]:
+        """What the formula of a node speaks of: its inputs, or the factors of its structure."""
+        if isinstance(node, Structured):
+            if node not in self.structure:
+                self.structure[node] = factors(node)
+            return [x for t in self.structure[node] for x in t.tensors]
+        if node.op.mentions:
+            return node.inputs[: len(node.inputs) - node.op.mentions]
+        return node.inputs
+
+    def _sorted(self) -> list[Tensor]:
+        order: dict[Tensor, None] = {}
+        stack = list(self.roots)[::-1]
+        while stack:
+            node = stack[-1]
+            pending = [x for x in self._operands(node) if x not in order] if node not in order else []
+            if pending:
+                stack += pending[::-1]
+                continue
+            order.setdefault(node)
+            stack.pop()
+        return list(order)
+
+    def lines(self) -> list[tuple[str, str]]:
+        for node in self.order:
+            if isinstance(node.op, Leaf):
+                self.made[node] = Piece(self.names.take(node.op.label))
+        targets: dict[Tensor, str] = {}
+        for root, label in zip(self.roots, self.labels, strict=True):
+            if label and root not in self.made and root not in targets:
+                targets[root] = self.names.take(label)
+        for node in self.order:
+            if node not in self.made:
+                self._step(node, targets.get(node))
+        for root, label in zip(self.roots, self.labels, strict=True):
+            if label and targets.pop(root, None) is None:
+                self.written.append((self.names.take(label), self.made[root].text))
+            elif not label and root not in self.lined:
+                self.written.append(("", self.made[root].text))
+        return self.written
+
+    def _step(self, node: Tensor, target: str | None) -> None:
+        made = self._piece(node)
+        given = name_of(node)
+        if not target and isinstance(node.aval, tuple):
+            self.made[node] = made
+            return
+        if not target and given:
+            target = self.names.take(given)
+        if not target and made.prec != ATOM or width(made.body) > SHORT:
+            last = len(self.roots) == 1 and node is self.roots[0]
+            shared = self.uses[node] > 1 and width(made.text) > SHORT
+            if not target and not last and (shared or width(made.text) > LONG):
+                adjoint = _gradient_name(node)
+                target = self.names.take(adjoint) if adjoint else self.names.number("t")
+        if target:
+            self.written.append((target, made.text))
+            self.lined.add(node)
+            made = Piece(target)
+        self.made[node] = made
+
+    def _piece(self, node: Tensor) -> Piece:
+        op = node.op
+        if isinstance(op, Constant):
+            return constant(node)
+        if isinstance(op, Bound):
+            return Piece(f"x_{{{op.index + 1}}}")
+        if isinstance(node, Structured):
+            return Structure.total([t.piece([self.made[x] for x in t.tensors]) for t in self.structure[node]])
+        inputs = self._operands(node)
+        divisor = _guarded(node)
+        if divisor is not None:
+            return self.made[divisor]
+        xs = [self.made[x] for x in inputs]
+        if isinstance(op, Elementwise):
+            operands = [(x, shape_of(i)) for x, i in zip(xs, inputs, strict=True)]
+            return elementwise(op.name, node, operands[::-1] if node.flipped else operands)
+        return array(node, xs, self._factors)
+
+    def _factors(self, node: Tensor) -> tuple[Piece, Piece] | None:
+        """The two factors of an elementwise product or square that has no name of its own."""
+        if node in self.lined:
+            return None
+        inputs = node.inputs * 2 if node.op is F.square else node.inputs
+        if node.op is F.power and is_number(node.inputs[1]) == "2":
+            inputs = (node.inputs[0], node.inputs[0])
+        elif node.op not in (F.multiply, F.square):
+            return None
+        a, b = inputs[::-1] if node.flipped else inputs
+        if a.ndim != node.ndim or b.ndim != node.ndim or a.ndim > 2:
+            return None
+        return self.made[a], self.made[b]
+
+
+def _guarded(node: Tensor) -> Tensor | None:
+    """d, of the divisor `where(d == 0, inf, d)` that makes a quotient 0 where d is 0."""
+    if not isinstance(node.op, Where) or node.inputs[0].op is not F.equal or is_number(node.inputs[1]) != "inf":
+        return None
+    compared, divisor = node.inputs[0].inputs[0], node.inputs[2]
+    return divisor if compared is divisor else None
+
+
+__all__ = ["latex", "lines", "notebook"]

@@ -1,0 +1,411 @@
+"""One page about a compiled function: its graph, its generated source, and how each belongs to the other.
+
+The page is a single file that loads nothing, under a content security policy that lets nothing run but its own script, by
+hash. Everything from a user is text: markup is escaped where it is written, the data is JSON without angle brackets, and
+the script sets text, never markup. The graph, the source and a list of all nodes are in the file as such, so that it can be
+read and printed without the script.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import keyword
+import tokenize
+from collections.abc import Iterable, Mapping
+from html import escape
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from ..core import Symbol, Tensor, describe, toposort
+from ..errors import CompileError, SymgraphError
+from ..function import Function, function
+from ..ops.base import as_tensor
+from ..pytree import flatten
+from .graphviz_graph import _lines
+from .model import KINDS, Node, Picture, clean, painted
+from .placement import Box, Placement, place
+from .render import TIMEOUT, write
+from .story import cut, formula, rewrites, told, values
+from .tracing import Trace, trace
+
+MOST = 3000
+"""A page holds at most this many nodes: larger ones take browsers and readers too long."""
+
+
+def view(
+    outputs: Any,
+    path: Any,
+    values: Mapping[Tensor, Any] | None = None,
+    *,
+    engine: str | None = None,
+    timeout: float = TIMEOUT,
+) -> Path:
+    """Write one HTML page about `outputs` (a tensor, any nesting of tensors, or a `Function`), and return its path.
+
+    The page shows the graph as it was written, the source generated for it (in the plain style, unless a `Function` is
+    given), which lines belong to which nodes, the rewrite rules that lie between them, and with `values` for the symbols,
+    `{symbol: value}`, the value of every node. The file holds all it needs, and loads nothing.
+
+    The graph is laid out by a Graphviz program, as for `draw`: `engine`, or the system's `dot`, or that of graphviz-pure.
+
+    Raises `ValueError` for a suffix other than .html, `OSError` where the path cannot be written, `SymgraphError` for a
+    graph that is too large or cannot be laid out, and for `values` that do not fit what a call with them would raise. A
+    call that fails writes nothing.
+    """
+    target = _target(path)
+    f = _with_graph(outputs) if isinstance(outputs, Function) else _compiled(outputs)
+    by_name = None if values is None else _by_name(f, values)
+    return _write(f, target, (), by_name, engine, timeout)
+
+
+def view_function(
+    f: Function, path: Any, /, *args: Any, engine: str | None = None, timeout: float = TIMEOUT, **by_name: Any
+) -> Path:
+    """Write one HTML page about a compiled function, and return its path; with arguments, the values they give are shown.
+
+    The arguments are those of a call of `f`. Nothing is updated, and parameters show the values they hold now.
+
+    Raises what `view` raises.
+    """
+    sample = by_name if args or by_name or not f.arguments else None
+    return _write(_with_graph(f), _target(path), args, sample, engine, timeout)
+
+
+def _target(path: Any) -> Path:
+    target = Path(path)
+    if target.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"{target.name} must end in .html; draw writes pictures")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"the folder {target.parent} does not exist")
+    return target
+
+
+def _compiled(outputs: Any) -> Function:
+    """The outputs as a function of all their symbols, in the style that is made for reading."""
+    roots = [as_tensor(leaf) for leaf in flatten(outputs)[0]]
+    if not roots:
+        raise SymgraphError("there is nothing to view: the outputs hold no tensor")
+    _check_size(len(painted(outputs)[0].nodes))
+    symbols = [node for node in toposort(roots) if isinstance(node.op, Symbol)]
+    labels: dict[str, Tensor] = {}
+    for x in symbols:
+        label: str = x.op.label  # type: ignore[attr-defined]
+        while label in labels:
+            label += "_"
+        labels[label] = x
+    return function(labels, outputs, name="model", style="plain")
+
+
+def _with_graph(f: Function) -> Function:
+    if f.program is None:
+        raise SymgraphError(f"{f!r} was loaded without its graph; view it where it was compiled, or read its source")
+    return f
+
+
+def _by_name(f: Function, given: Mapping[Tensor, Any]) -> dict[str, Any]:
+    """The values by the names of the arguments."""
+    assert f.program is not None
+    names = {x: a.name for x, a in zip(f.program.inputs, f.arguments, strict=True)}
+    unknown = [x for x in given if not isinstance(x, Tensor) or x not in names]
+    if unknown:
+        what = describe(unknown[0]) if isinstance(unknown[0], Tensor) else repr(unknown[0])
+        raise CompileError(f"values are given as {{symbol: value}}, and {what} is no symbol of the outputs")
+    return {names[x]: value for x, value in given.items()}
+
+
+def _check_size(count: int) -> None:
+    if count > MOST:
+        raise SymgraphError(
+            f"the graph has {count:,} nodes, and a page holds at most {MOST:,}. View a part of it (an inner value in the "
+            "place of the outputs, one step of a loop, one layer), or write its text with draw(outputs, 'model.dot')."
+        )
+
+
+def _write(
+    f: Function,
+    target: Path,
+    args: tuple[Any, ...],
+    by_name: Mapping[str, Any] | None,
+    engine: str | None,
+    timeout: float,
+) -> Path:
+    shown, keys = painted(f)
+    _check_size(len(shown.nodes))
+    found = values(f, args, by_name) if by_name is not None else None
+    write(target, page(f, shown, keys, place(shown, engine, timeout), found).encode())
+    return target
+
+
+# The page ------------------------------------------------------------------------------------------------------------
+
+
+def page(
+    f: Function, shown: Picture, keys: Mapping[Tensor, str], placed: Placement, found: Mapping[Tensor, Any] | None
+) -> str:
+    """The text of the page."""
+    links = trace(f, keys)
+    style, script = _part("page.css"), _part("page.js")
+    data = _data(f, shown, keys, links, found)
+    name = clean(f.name, 80)
+    count = len(shown.nodes)
+    later = sum(node.order > 0 for node in shown.nodes)
+    summary = f"{count:,} nodes" + (f": {count - later:,} forward, {later:,} backward" if later else "")
+    source = highlighted(f.source)
+    support = source[links.end :]
+    while support and not support[0].strip():
+        support.pop(0)
+    return Template(_part("page.html")).substitute(
+        style_hash=_digest(style),
+        script_hash=_digest(script),
+        style=style,
+        script=script,
+        title=escape(name),
+        summary=_text(f"{summary}. {cut('; '.join(map(str, f.arguments))) or 'No inputs'}."),
+        description=escape(f"Graph of {name}, {summary}"),
+        width=f"{placed.width:.0f}",
+        height=f"{placed.height:.0f}",
+        picture="\n".join(_picture(shown, placed)),
+        legend="".join(_legend(shown)),
+        count=count,
+        source=_listing(source[: links.end], links),
+        support=_support(support, len(source) - len(support) + 1),
+        list="\n".join(_items(data)),
+        data=embedded(data),
+    )
+
+
+def _part(name: str) -> str:
+    return resources.files(__package__ or "symgraph.viz").joinpath(name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    """The source expression that allows an inline script or style with this text."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def embedded(data: Any) -> str:
+    """Data as JSON that cannot end or open an element of the page."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    for c in "<>&\u2028\u2029":
+        text = text.replace(c, f"\\u{ord(c):04x}")
+    return text
+
+
+def _data(
+    f: Function, shown: Picture, keys: Mapping[Tensor, str], links: Trace, found: Mapping[Tensor, Any] | None
+) -> dict[str, Any]:
+    """All that the script knows, nodes in the order in which they are computed."""
+    tensors = {key: node for node, key in keys.items()}
+    rules = rewrites(f)
+    at = {node.key: i for i, node in enumerate(shown.nodes)}
+    operands: dict[str, list[int]] = {key: [] for key in at}
+    users: dict[str, list[int]] = {key: [] for key in at}
+    forward: dict[str, list[int]] = {key: [] for key in at}
+    adjoints: dict[str, list[int]] = {key: [] for key in at}
+    for edge in sorted(shown.edges, key=lambda e: e.position):
+        back, ahead = (operands, users) if edge.kind == "value" else (forward, adjoints)
+        if at[edge.tail] not in back[edge.head]:
+            back[edge.head].append(at[edge.tail])
+            ahead[edge.tail].append(at[edge.head])
+    nodes = []
+    for node in shown.nodes:
+        tensor = tensors.get(node.key)
+        entry: dict[str, Any] = {
+            "id": node.key, "text": node.text, "kind": node.kind, "order": node.order, "role": node.role,
+            "type": cut(node.type), "op": node.op, "where": clean(node.where, 80), "operands": operands[node.key],
+            "users": sorted(users[node.key]), "forward": forward[node.key], "adjoints": adjoints[node.key],
+            "lines": links.lines_of.get(node.key, []), "within": node.key in links.within, "rules": [],
+        }  # fmt: skip
+        if tensor is not None:
+            entry["formula"] = formula(tensor)
+            entry["rules"] = [cut(rule) for rule in rules.get(tensor, ())]
+            new = f.became.get(tensor, tensor)
+            if new is not tensor:
+                entry["became"] = formula(new)
+            if found is not None and tensor in found:
+                entry["value"], entry["short"] = told(found[tensor])
+        nodes.append(entry)
+    steps = sorted(range(len(nodes)), key=lambda i: shown.nodes[i].order)
+    lines = {str(line): [at[key] for key in found_keys] for line, found_keys in links.nodes_of.items()}
+    source = f.source.split("\n")
+    text = {str(line): cut(source[line - 1].strip()) for line in sorted({n for e in nodes for n in e["lines"]})}
+    return {"nodes": nodes, "steps": steps, "lines": lines, "text": text, "groups": _groups(shown)}
+
+
+def _groups(shown: Picture) -> list[dict[str, Any]]:
+    """The nodes that one line of the user's program made, forward and backward apart."""
+    found: dict[tuple[str, int], list[int]] = {}
+    for i, node in enumerate(shown.nodes):
+        place = getattr(node, "scope", "") or node.where
+        if place and node.kind not in ("input", "parameter"):
+            found.setdefault((place, node.order), []).append(i)
+    groups = []
+    for (where, order), members in found.items():
+        rounds = _rounds(shown, members) if len(members) > CROWD else [members]
+        for k, part in enumerate(rounds, 1):
+            label = clean(where, 60) + (f", round {k}" if len(rounds) > 1 else "")
+            if len(part) > 1:
+                groups.append({"label": label, "order": order, "members": part})
+    return groups
+
+
+CROWD = 12
+"""A line that made more nodes than this was run more than once, most likely: each round is a group."""
+
+
+def _rounds(shown: Picture, members: list[int]) -> list[list[int]]:
+    """The nodes of a line that runs in a loop, cut where the operation it began with comes again."""
+    first = shown.nodes[members[0]].op
+    rounds: list[list[int]] = []
+    for i in members:
+        if not rounds or (shown.nodes[i].op == first and len(rounds[-1]) > 1):
+            rounds.append([])
+        rounds[-1].append(i)
+    return rounds
+
+
+def _items(data: Mapping[str, Any]) -> Iterable[str]:
+    """The list of all nodes in words, in the order of the steps."""
+    for i in data["steps"]:
+        n = data["nodes"][i]
+        words = [n["role"] or KINDS[n["kind"]], n["type"]]
+        words += [f"from {', '.join(data['nodes'][x]['text'] for x in n['operands'])}"] if n["operands"] else []
+        words += [n["where"]] if n["where"] else []
+        words += [f"value {n['short']}"] if "short" in n else []
+        yield (
+            f'<li><button type="button" data-i="{i}"><bdi>{escape(n["text"])}</bdi></button> '
+            f'<span class="kind"><bdi>{escape(cut("; ".join(words)))}</bdi></span></li>'
+        )
+
+
+# The picture ---------------------------------------------------------------------------------------------------------
+
+TITLES = {0: "forward", 1: "backward"}
+
+
+def _picture(shown: Picture, placed: Placement) -> Iterable[str]:
+    """The graph as SVG: columns, then edges, then nodes."""
+    yield "<defs>"
+    for name in ("arrow", "arrow-near"):
+        yield f'<marker id="{name}" viewBox="0 0 7 7" refX="0.5" refY="3.5" markerWidth="6.5" markerHeight="6.5" '
+        yield 'markerUnits="userSpaceOnUse" orient="auto"><path d="M0,0.5L7,3.5L0,6.5Z"/></marker>'
+    yield "</defs>"
+    for order, column in placed.columns.items() if len(placed.columns) > 1 else ():
+        x, y = column.x - column.width / 2, column.y - column.height / 2
+        place = f'x="{x:.1f}" y="{y:.1f}" width="{column.width:.1f}" height="{column.height:.1f}"'
+        yield f'<rect class="column{" odd" * (order % 2)}" {place} rx="10"/>'
+        title = TITLES.get(order, f"order {order}")
+        yield f'<text class="title" x="{x + 12:.1f}" y="{y + 19:.1f}">{title}</text>'
+    yield '<g id="edges">'
+    level = {node.key: node.order for node in shown.nodes}
+    for route in placed.routes:
+        e = route.edge
+        kind = "adjoint" if e.kind == "adjoint" else "across" if level[e.tail] != level[e.head] else ""
+        yield f'<path class="{f"edge {kind}".strip()}" data-a="{e.tail}" data-b="{e.head}" d="{route.path}"/>'
+    yield '</g><g id="bundles"></g><g id="nodes">'
+    for node in shown.nodes:
+        if box := placed.boxes.get(node.key):
+            yield from _node(node, box)
+    yield '</g><g id="boxes"></g>'
+
+
+def _node(node: Node, box: Box) -> Iterable[str]:
+    said = f"{node.text}; {node.role or KINDS[node.kind]}; {node.type}"
+    yield (
+        f'<g class="node {node.kind}" id="{node.key}" transform="translate({box.x:.1f} {box.y:.1f})" '
+        f'data-w="{box.width:.1f}" data-h="{box.height:.1f}" role="button" tabindex="-1" aria-label="{_text(said)}">'
+    )
+    yield shape(node.kind, box.width, box.height)
+    lines = _lines(node)
+    for i, line in enumerate(lines):
+        y = 13 * (i - (len(lines) - 1) / 2) + 3.6
+        yield f'<text y="{y:.1f}">{_text(line)}</text>'
+    yield "</g>"
+
+
+def shape(kind: str, width: float, height: float) -> str:
+    """The outline of a kind of node, around the origin: kinds differ in shape as well as in colour."""
+    w, h = width / 2, height / 2
+    box = f'x="{-w:.1f}" y="{-h:.1f}" width="{width:.1f}" height="{height:.1f}"'
+    if kind == "input":
+        return f'<ellipse class="shape" rx="{w:.1f}" ry="{h:.1f}"/>'
+    if kind in ("parameter", "update"):
+        r = min(h / 4, 6)
+        return (
+            f'<path class="shape" d="M{-w:.1f},{-h + r:.1f}V{h - r:.1f}A{w:.1f},{r:.1f} 0 0 0 {w:.1f},{h - r:.1f}V{-h + r:.1f}'
+            f'A{w:.1f},{r:.1f} 0 0 0 {-w:.1f},{-h + r:.1f}A{w:.1f},{r:.1f} 0 0 0 {w:.1f},{-h + r:.1f}"/>'
+        )
+    if kind == "constant":
+        return f'<path class="shape" d="M{-w:.1f},{-h:.1f}H{w - 7:.1f}L{w:.1f},{-h + 7:.1f}V{h:.1f}H{-w:.1f}Z"/>'
+    if kind == "gradient":
+        s = w - min(w / 3, 14)
+        points = [(-w, 0.0), (-s, -h), (s, -h), (w, 0.0), (s, h), (-s, h)]
+        return f'<polygon class="shape" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>'
+    if kind == "output":
+        inner = f'x="{-w + 3:.1f}" y="{-h + 3:.1f}" width="{width - 6:.1f}" height="{height - 6:.1f}"'
+        return f'<rect class="shape" {box}/><rect class="shape" {inner}/>'
+    return f'<rect class="shape" {box} rx="{6 if kind == "op" else 1}"/>'
+
+
+def _legend(shown: Picture) -> Iterable[str]:
+    for kind in KINDS:
+        if any(node.kind == kind for node in shown.nodes):
+            sample = shape(kind, 24, 15)
+            yield (
+                f'<span role="listitem"><svg class="{kind}" viewBox="-14 -10 28 20" aria-hidden="true">{sample}</svg>'
+                f"{escape(KINDS[kind].removesuffix(' of ...'))}</span>"
+            )
+
+
+# The source ----------------------------------------------------------------------------------------------------------
+
+
+def _listing(lines: list[str], links: Trace) -> str:
+    """The lines as options of a list; those that belong to nodes can be chosen."""
+    shown = []
+    for number, line in enumerate(lines, 1):
+        known = f' id="L{number}" data-n="{number}"' if links.nodes_of.get(number) else ' aria-disabled="true"'
+        shown.append(f'<div role="option" aria-selected="false"{known}><i>{number}</i><span>{line}</span></div>')
+    return "\n".join(shown)
+
+
+def _support(lines: list[str], start: int) -> str:
+    if not any(line.strip() for line in lines):
+        return ""
+    shown = "\n".join(f"<div><i>{n}</i><span>{line}</span></div>" for n, line in enumerate(lines, start))
+    return (
+        "<details><summary>Lines that every such module carries: workspaces and loops over blocks</summary>"
+        f'<div class="support">{shown}</div></details>'
+    )
+
+
+def highlighted(source: str) -> list[str]:
+    """The lines of a source as HTML: everything escaped, tokens marked by kind."""
+    lines = source.rstrip("\n").split("\n")
+    marks: list[list[tuple[int, int, str]]] = [[] for _ in lines]
+    kinds = {tokenize.COMMENT: "c", tokenize.STRING: "s", tokenize.NUMBER: "n"}
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        kind = kinds.get(token.type, "")
+        if token.type == tokenize.NAME and keyword.iskeyword(token.string):
+            kind = "k"
+        (first, left), (last, right) = token.start, token.end
+        for row in range(first, last + 1) if kind else ():
+            marks[row - 1].append((left if row == first else 0, right if row == last else len(lines[row - 1]), kind))
+    return [_marked(line, found) for line, found in zip(lines, marks, strict=True)]
+
+
+def _marked(line: str, marks: list[tuple[int, int, str]]) -> str:
+    parts, at = [], 0
+    for begin, end, kind in marks:
+        parts += [_text(line[at:begin]), f'<span class="{kind}">{_text(line[begin:end])}</span>']
+        at = end
+    return "".join([*parts, _text(line[at:])])
+
+
+def _text(line: str) -> str:
+    return escape("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line))
