@@ -23,11 +23,11 @@ from ..rewrite import stabilize_nodes
 from ..rewrite.contractions.order import nominal
 from .compose import product
 from .dense import dense
-from .linear import Terms, propagated
+from .linear import propagated
 from .local import Models
 from .merge import merged
 from .tensor import whole
-from .term import NotStructuredError, Term
+from .term import NotStructuredError, Term, Terms
 
 
 def curvature(y: Tensor, u: Tensor, x: Tensor, notes: list[str] | None = None) -> Terms:

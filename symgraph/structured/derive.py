@@ -26,10 +26,10 @@ from ..rewrite.contractions.regions import elements
 from .choose import work
 from .coloring import best_csr
 from .curvature import curvature
-from .linear import Terms, structure_of
+from .linear import structure_of
 from .pushing import pushed
 from .tensor import Structured, assembled, whole
-from .term import NotStructuredError
+from .term import NotStructuredError, Terms
 
 FORMATS = ("dense", "csr")
 JACOBIAN_MODES = ("forward", "reverse")

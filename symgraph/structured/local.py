@@ -11,8 +11,8 @@ from ..autodiff import jvp
 from ..core import Constant, Item, Symbol, Tensor, make, make_fresh, substitute_all
 from ..dtypes import is_inexact
 from ..ops.base import Linear, Mask, Multilinear, Primitive
-from .linear import Terms, structure_of
-from .term import Factor, NotStructuredError
+from .linear import structure_of
+from .term import Factor, NotStructuredError, Terms
 
 Cotangents = dict[Tensor, tuple[Any, Mask]]
 

@@ -20,9 +20,10 @@ from ..core import Tensor, toposort
 from ..dtypes import DType
 from ..rewrite import stabilize_nodes
 from .curvature import product_of
-from .linear import MOST_FACTORS, Terms
+from .linear import MOST_FACTORS
 from .local import Models
 from .merge import merged
+from .term import Terms
 
 Blocks = dict[Tensor, dict[Tensor, Terms]]
 """W[v][w] for pairs of nodes of which v is the later one."""

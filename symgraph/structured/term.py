@@ -231,6 +231,10 @@ class Term:
         return term
 
 
+Terms = list[Term]
+"""A sum."""
+
+
 def identity(shape: Shape) -> Term:
     """The derivative of x with respect to itself."""
     places, sizes = fresh(shape)

@@ -326,8 +326,8 @@ def _real(value: float) -> Piece:
             return Piece("\\mathrm{nan}")
         if np.isinf(value):
             return Piece("\\infty", negative=value < 0)
-        if abs(value) == np.pi:
-            return Piece("\\pi", negative=value < 0)
+        if abs(value) in _TURNS:
+            return Piece(_TURNS[abs(value)], PRODUCT, value < 0)
         if abs(value) in _FRACTIONS:
             return Piece(_FRACTIONS[abs(value)], PRODUCT, value < 0, number=True)
     negative, size = value < 0, abs(value)
@@ -341,6 +341,7 @@ def _real(value: float) -> Piece:
     return Piece(text, negative=negative, number=True)
 
 
+_TURNS = {np.pi: "\\pi", 2 * np.pi: "2 \\pi", np.pi / 2: "\\frac{\\pi}{2}"}
 _FRACTIONS = {1 / 2: "\\frac{1}{2}", 1 / 3: "\\frac{1}{3}", 1 / 4: "\\frac{1}{4}", 2 / 3: "\\frac{2}{3}"}
 
 

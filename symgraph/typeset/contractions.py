@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .pieces import (
+    ATOM,
     IDENTITY,
     INNER,
     ONES,
@@ -159,8 +160,8 @@ def _scalar(part: list[Factor]) -> Piece:
                 return inner([x.turned, _chain(rest, labels[0], None)])
             except _NoMatrixForm:
                 continue
-    labels = [label for _, ls in part for label in ls]
-    once = [label for label in labels if labels.count(label) == 1]
+    every = [label for _, ls in part for label in ls]
+    once = [label for label in every if every.count(label) == 1]
     if once:
         return inner([ONES.turned, _chain(part, once[0], None)])
     return _trace(_cycle(part))

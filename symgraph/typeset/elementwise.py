@@ -151,7 +151,7 @@ def _logaddexp(base: str) -> Callable[..., Piece]:
             function("\\exp", aligned(*x, shape)) if not base else power(atom(base), x[0].text, elementwise=bool(x[1]))
             for x in (a, b)
         ]
-        return function(f"\\log{f'_{{{base}}}' if base else ''}", added(*exps))
+        return function(f"\\log{f'_{{{base}}}' if base else ''}", added(exps[0], exps[1]))
 
     return made
 

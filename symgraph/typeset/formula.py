@@ -28,7 +28,7 @@ from ..structured import Structured
 from . import names
 from .arrays import array, constant, shape_of
 from .elementwise import elementwise
-from .pieces import ATOM, Piece, width
+from .pieces import Piece, width
 from .structure import Structure, factors
 
 LONG = 64
@@ -120,8 +120,8 @@ class _Formula:
         self.lined: set[Tensor] = set()
         self.written: list[tuple[str, str]] = []
         self.uses: dict[Tensor, int] = dict.fromkeys(self.order, 0)
-        for node in [*roots, *[x for node in self.order for x in self._operands(node)]]:
-            self.uses[node] += 1
+        for used in [*roots, *[x for node in self.order for x in self._operands(node)]]:
+            self.uses[used] += 1
 
     def _operands(self, node: Tensor) -> Sequence[Tensor]:
         """What the formula of a node speaks of: its inputs, or the factors of its structure."""
@@ -172,12 +172,10 @@ class _Formula:
             return
         if not target and given:
             target = self.names.take(given)
-        if not target and made.prec != ATOM or width(made.body) > SHORT:
-            last = len(self.roots) == 1 and node is self.roots[0]
-            shared = self.uses[node] > 1 and width(made.text) > SHORT
-            if not target and not last and (shared or width(made.text) > LONG):
-                adjoint = _gradient_name(node)
-                target = self.names.take(adjoint) if adjoint else self.names.number("t")
+        last = len(self.roots) == 1 and node is self.roots[0]
+        if not target and not last and width(made.text) > (SHORT if self.uses[node] > 1 else LONG):
+            adjoint = _gradient_name(node)
+            target = self.names.take(adjoint) if adjoint else self.names.number("t")
         if target:
             self.written.append((target, made.text))
             self.lined.add(node)

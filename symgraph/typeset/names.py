@@ -1,7 +1,7 @@
 r"""Names and sizes as LaTeX: `alpha1` is \alpha_{1}, `W_hidden` is W_{\mathrm{hidden}}, `grad_W` is \nabla_{W}.
 
-Every character of a user's name that LaTeX or HTML gives a meaning is written as a symbol or left out, so no name is ever
-markup; names that come out equal are told apart by a number in brackets.
+Every character of a user's name that LaTeX or HTML gives a meaning is left out, so no name is ever markup; names that come
+out equal are told apart by a number in brackets.
 """
 
 from __future__ import annotations
@@ -12,52 +12,21 @@ import unicodedata
 from ..dims import Size
 
 GREEK = [
-    "alpha",
-    "beta",
-    "gamma",
-    "delta",
-    "epsilon",
-    "zeta",
-    "eta",
-    "theta",
-    "iota",
-    "kappa",
-    "lambda",
-    "mu",
-    "nu",
-    "xi",
-    "pi",
-    "rho",
-    "sigma",
-    "tau",
-    "upsilon",
-    "phi",
-    "chi",
-    "psi",
-    "omega",
-    "Gamma",
-    "Delta",
-    "Theta",
-    "Lambda",
-    "Xi",
-    "Pi",
-    "Sigma",
-    "Upsilon",
-    "Phi",
-    "Psi",
-    "Omega",
-    "varepsilon",
-    "vartheta",
-    "varphi",
-    "ell",
-]
-_COMMANDS = {name: f"\\{name}" for name in GREEK}
-_LETTERS = {unicodedata.lookup(f"GREEK {case} LETTER {stem.upper()}"): f"\\{name}" for name, stem, case in [
-    (n, "lamda" if n.lower() == "lambda" else n, "CAPITAL" if n[0].isupper() else "SMALL")
-    for n in GREEK if n not in ("varepsilon", "vartheta", "varphi", "ell")
-]}  # fmt: skip
+    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "pi",
+    "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma",
+    "Upsilon", "Phi", "Psi", "Omega",
+]  # fmt: skip
+_COMMANDS = {name: f"\\{name}" for name in [*GREEK, "varepsilon", "vartheta", "varphi", "ell"]}
+
+
+def _letter(name: str) -> str:
+    """The character itself; Unicode spells lambda its own way."""
+    stem = "lamda" if name.lower() == "lambda" else name
+    return unicodedata.lookup(f"GREEK {'CAPITAL' if name[0].isupper() else 'SMALL'} LETTER {stem.upper()}")
+
+
+_LETTERS = {_letter(name): f"\\{name}" for name in GREEK}
 ACCENTS = {"hat": "\\hat", "bar": "\\bar", "tilde": "\\tilde", "dot": "\\dot"}
-_SYMBOLS = {" ": "\\ ", "%": "\\%", "#": "\\#", "&": "\\&", "{": "\\{", "}": "\\}", "$": "\\$"}
 _PLAIN = frozenset("+-*/=.,:;!?()[]|@")
 
 
@@ -65,7 +34,7 @@ def name(text: str) -> str:
     r"""One name as LaTeX: the stem, and what follows a `_` or is a number at the end as subscripts.
 
     >>> print(name("W1"), name("grad_loss"), name("sigma_x"), name("x_hat"), name("a}^2"))
-    W_{1} \nabla_{\mathrm{loss}} \sigma_{x} \hat{x} \mathrm{a\}2}
+    W_{1} \nabla_{\mathrm{loss}} \sigma_{x} \hat{x} a_{2}
     """
     text = unicodedata.normalize("NFKC", text)
     prefix, _, rest = text.partition("_")
@@ -99,13 +68,14 @@ def _word(text: str) -> str:
         return text
     if text.isdigit() and text.isascii():
         return text
-    return f"\\mathrm{{{''.join(map(_character, text))}}}"
+    shown = "".join(map(_character, text)) or "x"
+    return shown if len(shown) == 1 and shown.isalpha() and shown.isascii() else f"\\mathrm{{{shown}}}"
 
 
 def _character(c: str) -> str:
     """One character without a meaning to LaTeX or to HTML; the ones that cannot be shown are left out."""
-    if c in _SYMBOLS:
-        return _SYMBOLS[c]
+    if c == " ":
+        return "\\ "
     if c in _PLAIN or c.isalnum():
         return c
     return ""

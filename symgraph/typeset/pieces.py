@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 COMPARE, SUM, HADAMARD, INNER, PRODUCT, POWER, ATOM = range(7)
-"""How tightly a body binds. INNER is a product of matrices that is a scalar: as a factor of a longer product it needs brackets."""
+"""How tightly a body binds. INNER is a product of matrices that is a scalar: as a factor of another it needs brackets."""
 
 TOP = "^{\\top}"
 
@@ -104,7 +104,10 @@ def juxtaposed(texts: Sequence[str]) -> str:
     """Factors side by side, with a dot before a numeral."""
     made = texts[0]
     for text in texts[1:]:
-        made += f" \\cdot {text}" if text[:1].isdigit() else f" {text}"
+        made += (
+            " \\cdot " if text[:1].isdigit() else " \\, " if text.startswith("\\mathbf") and made[-1].isdigit() else " "
+        )
+        made += text
     return made
 
 
@@ -180,9 +183,9 @@ def fraction(a: Piece, b: Piece, constant: bool, scalar: bool) -> Piece:
         return Piece(
             body.body, body.prec, negative, (f"\\frac{{{above}}}{{{below}}}",), body.row, False, body.symmetric
         )
-    above = replace(a, negative=False)
-    row = None if scalar else Piece(f"\\frac{{{above.turned.text}}}{{{below}}}", POWER)
-    return Piece(f"\\frac{{{above.text}}}{{{below}}}", POWER, negative, (), row)
+    over = replace(a, negative=False)
+    row = None if scalar else Piece(f"\\frac{{{over.turned.text}}}{{{below}}}", POWER)
+    return Piece(f"\\frac{{{over.text}}}{{{below}}}", POWER, negative, (), row)
 
 
 def added(a: Piece, b: Piece, minus: bool = False) -> Piece:

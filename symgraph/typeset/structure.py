@@ -1,4 +1,4 @@
-r"""Structured Jacobians and Hessians in their structure: A^{\top} \operatorname{diag}(d) A, V^{\top} V \otimes I, a band as a sum.
+r"""Structured Jacobians and Hessians in their structure: A^{\top} \operatorname{diag}(d) A, V^{\top} V \otimes I.
 
 Each term is a product of factors whose labels say how they meet, which is a contraction from the labels of its rows to
 those of its columns. A term over pairs of axes that do not mix is a Kronecker product.

@@ -253,6 +253,7 @@ function show() {
   const hits = matches(), stepping = step < nodes.length;
   const now = stepping && step > 0 ? steps[step - 1] : null;
   svg.classList.toggle("focused", !stepping && (n !== null || lit.size > 0));
+  svg.classList.toggle("stepping", stepping);
   el.forEach((g, i) => {
     if (!g) return;
     const c = g.classList;
@@ -376,7 +377,7 @@ svg.addEventListener("keydown", e => {
   if (e.key in { ArrowUp: 1, ArrowDown: 1, ArrowLeft: 1, ArrowRight: 1, PageUp: 1, PageDown: 1, Home: 1, End: 1, Enter: 1, " ": 1 }) e.preventDefault();
   if (to !== undefined) choose(to, true);
 });
-svg.addEventListener("focusin", e => {
+$("graph").addEventListener("focusin", e => {  // not on the drawing: some browsers let that take the focus then
   const g = e.target.closest(".node");
   if (g && index.has(g.id) && g.matches(":focus-visible")) reveal(index.get(g.id));
 });
@@ -435,7 +436,7 @@ addEventListener("hashchange", follow);
 // A picture much larger than the window begins at its top, near enough to be read.
 function begin() {
   const r = svg.getBoundingClientRect();
-  if (scale() <= 2 || !r.width) return;
+  if (scale() <= 2.8 || !r.width) return;
   const width = Math.max(r.width * 1.1, Math.min(whole[2], r.width * 1.6));
   setBox([(whole[2] - width) / 2, 0, width, width * r.height / r.width]);
 }

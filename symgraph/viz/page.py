@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
-import keyword
-import tokenize
+import re
 from collections.abc import Iterable, Mapping
 from html import escape
 from importlib import resources
@@ -26,9 +24,9 @@ from ..errors import CompileError, SymgraphError
 from ..function import Function, function
 from ..ops.base import as_tensor
 from ..pytree import flatten
-from .graphviz_graph import _lines
-from .model import KINDS, Node, Picture, clean, painted
-from .placement import Box, Placement, place
+from .markup import highlighted, legend, listing, picture_of, support, text
+from .model import KINDS, Picture, clean, painted
+from .placement import Placement, place
 from .render import TIMEOUT, write
 from .story import cut, formula, rewrites, told, values
 from .tracing import Trace, trace
@@ -56,6 +54,12 @@ def view(
     Raises `ValueError` for a suffix other than .html, `OSError` where the path cannot be written, `SymgraphError` for a
     graph that is too large or cannot be laid out, and for `values` that do not fit what a call with them would raise. A
     call that fails writes nothing.
+
+    Example::
+
+        x = symbol("x")
+        y = named(x * sin(x), "y")
+        view({"y": y, "slope": grad(y, x)}, "model.html", {x: 2.0})
     """
     target = _target(path)
     f = _with_graph(outputs) if isinstance(outputs, Function) else _compiled(outputs)
@@ -70,7 +74,11 @@ def view_function(
 
     The arguments are those of a call of `f`. Nothing is updated, and parameters show the values they hold now.
 
-    Raises what `view` raises.
+    Raises what `view` raises, and what binding these arguments in a call would raise.
+
+    Example::
+
+        view_function(function([x], tanh(x).sum()), "model.html", [0.5, -1.0])
     """
     sample = by_name if args or by_name or not f.arguments else None
     return _write(_with_graph(f), _target(path), args, sample, engine, timeout)
@@ -156,24 +164,24 @@ def page(
     later = sum(node.order > 0 for node in shown.nodes)
     summary = f"{count:,} nodes" + (f": {count - later:,} forward, {later:,} backward" if later else "")
     source = highlighted(f.source)
-    support = source[links.end :]
-    while support and not support[0].strip():
-        support.pop(0)
+    rest = source[links.end :]
+    while rest and not rest[0].strip():
+        rest.pop(0)
     return Template(_part("page.html")).substitute(
         style_hash=_digest(style),
         script_hash=_digest(script),
         style=style,
         script=script,
         title=escape(name),
-        summary=_text(f"{summary}. {cut('; '.join(map(str, f.arguments))) or 'No inputs'}."),
+        summary=text(f"{summary}. {cut('; '.join(map(str, f.arguments))) or 'No inputs'}."),
         description=escape(f"Graph of {name}, {summary}"),
         width=f"{placed.width:.0f}",
         height=f"{placed.height:.0f}",
-        picture="\n".join(_picture(shown, placed)),
-        legend="".join(_legend(shown)),
+        picture="\n".join(picture_of(shown, placed)),
+        legend="".join(legend(shown)),
         count=count,
-        source=_listing(source[: links.end], links),
-        support=_support(support, len(source) - len(support) + 1),
+        source=listing(source[: links.end], links),
+        support=support(rest, len(source) - len(rest) + 1),
         list="\n".join(_items(data)),
         data=embedded(data),
     )
@@ -218,7 +226,8 @@ def _data(
         entry: dict[str, Any] = {
             "id": node.key, "text": node.text, "kind": node.kind, "order": node.order, "role": node.role,
             "type": cut(node.type), "op": node.op, "where": clean(node.where, 80), "operands": operands[node.key],
-            "users": sorted(users[node.key]), "forward": forward[node.key], "adjoints": adjoints[node.key],
+            "users": sorted(users[node.key]), "adjoints": adjoints[node.key],
+            "forward": sorted(forward[node.key], key=lambda i: not shown.nodes[i].name),
             "lines": links.lines_of.get(node.key, []), "within": node.key in links.within, "rules": [],
         }  # fmt: skip
         if tensor is not None:
@@ -233,8 +242,13 @@ def _data(
     steps = sorted(range(len(nodes)), key=lambda i: shown.nodes[i].order)
     lines = {str(line): [at[key] for key in found_keys] for line, found_keys in links.nodes_of.items()}
     source = f.source.split("\n")
-    text = {str(line): cut(source[line - 1].strip()) for line in sorted({n for e in nodes for n in e["lines"]})}
-    return {"nodes": nodes, "steps": steps, "lines": lines, "text": text, "groups": _groups(shown)}
+    statements = {str(n): _statement(source[n - 1]) for n in sorted({n for e in nodes for n in e["lines"]})}
+    return {"nodes": nodes, "steps": steps, "lines": lines, "text": statements, "groups": _groups(shown)}
+
+
+def _statement(line: str) -> str:
+    """A line of source without the comment that says where it comes from."""
+    return cut(re.sub(r"  # .*:\d+$", "", line).strip())
 
 
 def _groups(shown: Picture) -> list[dict[str, Any]]:
@@ -283,129 +297,4 @@ def _items(data: Mapping[str, Any]) -> Iterable[str]:
         )
 
 
-# The picture ---------------------------------------------------------------------------------------------------------
-
-TITLES = {0: "forward", 1: "backward"}
-
-
-def _picture(shown: Picture, placed: Placement) -> Iterable[str]:
-    """The graph as SVG: columns, then edges, then nodes."""
-    yield "<defs>"
-    for name in ("arrow", "arrow-near"):
-        yield f'<marker id="{name}" viewBox="0 0 7 7" refX="0.5" refY="3.5" markerWidth="6.5" markerHeight="6.5" '
-        yield 'markerUnits="userSpaceOnUse" orient="auto"><path d="M0,0.5L7,3.5L0,6.5Z"/></marker>'
-    yield "</defs>"
-    for order, column in placed.columns.items() if len(placed.columns) > 1 else ():
-        x, y = column.x - column.width / 2, column.y - column.height / 2
-        place = f'x="{x:.1f}" y="{y:.1f}" width="{column.width:.1f}" height="{column.height:.1f}"'
-        yield f'<rect class="column{" odd" * (order % 2)}" {place} rx="10"/>'
-        title = TITLES.get(order, f"order {order}")
-        yield f'<text class="title" x="{x + 12:.1f}" y="{y + 19:.1f}">{title}</text>'
-    yield '<g id="edges">'
-    level = {node.key: node.order for node in shown.nodes}
-    for route in placed.routes:
-        e = route.edge
-        kind = "adjoint" if e.kind == "adjoint" else "across" if level[e.tail] != level[e.head] else ""
-        yield f'<path class="{f"edge {kind}".strip()}" data-a="{e.tail}" data-b="{e.head}" d="{route.path}"/>'
-    yield '</g><g id="bundles"></g><g id="nodes">'
-    for node in shown.nodes:
-        if box := placed.boxes.get(node.key):
-            yield from _node(node, box)
-    yield '</g><g id="boxes"></g>'
-
-
-def _node(node: Node, box: Box) -> Iterable[str]:
-    said = f"{node.text}; {node.role or KINDS[node.kind]}; {node.type}"
-    yield (
-        f'<g class="node {node.kind}" id="{node.key}" transform="translate({box.x:.1f} {box.y:.1f})" '
-        f'data-w="{box.width:.1f}" data-h="{box.height:.1f}" role="button" tabindex="-1" aria-label="{_text(said)}">'
-    )
-    yield shape(node.kind, box.width, box.height)
-    lines = _lines(node)
-    for i, line in enumerate(lines):
-        y = 13 * (i - (len(lines) - 1) / 2) + 3.6
-        yield f'<text y="{y:.1f}">{_text(line)}</text>'
-    yield "</g>"
-
-
-def shape(kind: str, width: float, height: float) -> str:
-    """The outline of a kind of node, around the origin: kinds differ in shape as well as in colour."""
-    w, h = width / 2, height / 2
-    box = f'x="{-w:.1f}" y="{-h:.1f}" width="{width:.1f}" height="{height:.1f}"'
-    if kind == "input":
-        return f'<ellipse class="shape" rx="{w:.1f}" ry="{h:.1f}"/>'
-    if kind in ("parameter", "update"):
-        r = min(h / 4, 6)
-        return (
-            f'<path class="shape" d="M{-w:.1f},{-h + r:.1f}V{h - r:.1f}A{w:.1f},{r:.1f} 0 0 0 {w:.1f},{h - r:.1f}V{-h + r:.1f}'
-            f'A{w:.1f},{r:.1f} 0 0 0 {-w:.1f},{-h + r:.1f}A{w:.1f},{r:.1f} 0 0 0 {w:.1f},{-h + r:.1f}"/>'
-        )
-    if kind == "constant":
-        return f'<path class="shape" d="M{-w:.1f},{-h:.1f}H{w - 7:.1f}L{w:.1f},{-h + 7:.1f}V{h:.1f}H{-w:.1f}Z"/>'
-    if kind == "gradient":
-        s = w - min(w / 3, 14)
-        points = [(-w, 0.0), (-s, -h), (s, -h), (w, 0.0), (s, h), (-s, h)]
-        return f'<polygon class="shape" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>'
-    if kind == "output":
-        inner = f'x="{-w + 3:.1f}" y="{-h + 3:.1f}" width="{width - 6:.1f}" height="{height - 6:.1f}"'
-        return f'<rect class="shape" {box}/><rect class="shape" {inner}/>'
-    return f'<rect class="shape" {box} rx="{6 if kind == "op" else 1}"/>'
-
-
-def _legend(shown: Picture) -> Iterable[str]:
-    for kind in KINDS:
-        if any(node.kind == kind for node in shown.nodes):
-            sample = shape(kind, 24, 15)
-            yield (
-                f'<span role="listitem"><svg class="{kind}" viewBox="-14 -10 28 20" aria-hidden="true">{sample}</svg>'
-                f"{escape(KINDS[kind].removesuffix(' of ...'))}</span>"
-            )
-
-
-# The source ----------------------------------------------------------------------------------------------------------
-
-
-def _listing(lines: list[str], links: Trace) -> str:
-    """The lines as options of a list; those that belong to nodes can be chosen."""
-    shown = []
-    for number, line in enumerate(lines, 1):
-        known = f' id="L{number}" data-n="{number}"' if links.nodes_of.get(number) else ' aria-disabled="true"'
-        shown.append(f'<div role="option" aria-selected="false"{known}><i>{number}</i><span>{line}</span></div>')
-    return "\n".join(shown)
-
-
-def _support(lines: list[str], start: int) -> str:
-    if not any(line.strip() for line in lines):
-        return ""
-    shown = "\n".join(f"<div><i>{n}</i><span>{line}</span></div>" for n, line in enumerate(lines, start))
-    return (
-        "<details><summary>Lines that every such module carries: workspaces and loops over blocks</summary>"
-        f'<div class="support">{shown}</div></details>'
-    )
-
-
-def highlighted(source: str) -> list[str]:
-    """The lines of a source as HTML: everything escaped, tokens marked by kind."""
-    lines = source.rstrip("\n").split("\n")
-    marks: list[list[tuple[int, int, str]]] = [[] for _ in lines]
-    kinds = {tokenize.COMMENT: "c", tokenize.STRING: "s", tokenize.NUMBER: "n"}
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        kind = kinds.get(token.type, "")
-        if token.type == tokenize.NAME and keyword.iskeyword(token.string):
-            kind = "k"
-        (first, left), (last, right) = token.start, token.end
-        for row in range(first, last + 1) if kind else ():
-            marks[row - 1].append((left if row == first else 0, right if row == last else len(lines[row - 1]), kind))
-    return [_marked(line, found) for line, found in zip(lines, marks, strict=True)]
-
-
-def _marked(line: str, marks: list[tuple[int, int, str]]) -> str:
-    parts, at = [], 0
-    for begin, end, kind in marks:
-        parts += [_text(line[at:begin]), f'<span class="{kind}">{_text(line[begin:end])}</span>']
-        at = end
-    return "".join([*parts, _text(line[at:])])
-
-
-def _text(line: str) -> str:
-    return escape("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line))
+__all__ = ["view", "view_function"]

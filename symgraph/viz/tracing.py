@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
-from ..core import Constant, Leaf, Tensor, toposort
+from ..core import Constant, Item, Leaf, Tensor, toposort
 from ..function import Function
 
 MOST = 12
@@ -37,14 +38,11 @@ def trace(f: Function, keys: Mapping[Tensor, str]) -> Trace:
     reading = _Reading(f)
     drawn = _drawn_for(f, keys)
     nodes_of: dict[int, list[str]] = {}
-    direct: dict[Tensor, list[int]] = {}
+    direct = {node: sorted(lines) for node, lines in reading.made.items()}
     for line, nodes in sorted(reading.nodes.items()):
         found = dict.fromkeys(key for node in nodes for key in drawn.get(node, ()))
         if found:
             nodes_of[line] = list(found)
-        if line in reading.computed:
-            for node in nodes:
-                direct.setdefault(node, []).append(line)
     for line, nodes in sorted(reading.nodes.items()):
         for node in nodes:
             if isinstance(node.op, Leaf):
@@ -75,7 +73,7 @@ def _drawn_for(f: Function, keys: Mapping[Tensor, str]) -> dict[Tensor, list[str
 
 
 def _lines_of(
-    f: Function, keys: Mapping[Tensor, str], direct: Mapping[Tensor, list[int]]
+    f: Function, keys: Mapping[Tensor, str], direct: dict[Tensor, list[int]]
 ) -> tuple[dict[str, list[int]], frozenset[str]]:
     """The lines of each drawn node: those that compute what it became, or else those of its users."""
     lines: dict[str, list[int]] = {}
@@ -84,6 +82,8 @@ def _lines_of(
     for node in reversed(toposort(f.written)):
         new = f.became.get(node, node)
         leaf = isinstance(new.op, Leaf | Constant) and new is not node
+        if isinstance(new.op, Item):
+            direct.setdefault(new, direct.get(new.inputs[0], []))
         mine = [] if leaf else direct.get(new, [])
         if not mine:
             mine = sorted(inherited.get(node, {}))
@@ -115,42 +115,54 @@ class _Reading:
     def __init__(self, f: Function) -> None:
         assert f.program is not None and f.details is not None
         self.nodes: dict[int, list[Tensor]] = {}
-        self.computed: set[int] = set()
+        self.made: dict[Tensor, list[int]] = {}
         shift = f.source.count("\n", 0, f.source.index(f.details.function))
         self.known = {line + shift: node for line, node in f.details.lines.items()}
         self.claimed = set(self.known.values())
         self.text = f.source.split("\n")
         self.leaves = [*f.program.inputs, *f.program.parameters]
-        tree = ast.parse(f.source)
-        own = [s for s in tree.body if self._is_own(s, f)]
-        self.end = max((s.end_lineno or 0 for s in own), default=0)
-        self.globals: dict[str, dict[Tensor, None]] = {}
+        names = [*f.details.arguments, *f.details.parameters]
+        self.leaf_of = dict(zip(names, [*f.program.inputs, *f.details.parameters.values()], strict=True))
         self.said: dict[str, dict[Tensor, None]] = {}
-        for name, leaf in zip(f.details.arguments, f.program.inputs, strict=True):
-            self.globals[name] = {leaf: None}
-        for name, leaf in f.details.parameters.items():
-            self.globals[name] = {leaf: None}
-        scopes = [self._scope(s) for s in own if isinstance(s, ast.FunctionDef)]
-        statements = [(s, scope) for scope in scopes for s in scope[1]]
-        for statement, (scope, _) in statements:
-            self._computing(statement, scope)
-        outer = [s for s in own if not isinstance(s, ast.FunctionDef)]
-        for statement, (scope, _) in statements:
-            self._mentioning(statement, scope)
-        for s in outer:
-            self._mentioning(s, None)
-        for statement, (scope, _) in statements:
-            self._calling(statement, scope, {self._name(other): other for other, _ in scopes})
-        main = next(scope for scope, _ in scopes if self._name(scope) == f.name)
-        for scope, _ in scopes:
-            name = self._name(scope)
+        """The nodes of the statements in which a name occurs, in any function."""
+        own = [s for s in ast.parse(f.source).body if self._is_own(s, f)]
+        self.end = max((s.end_lineno or 0 for s in own), default=0)
+        self._read(f, own)
+
+    def _read(self, f: Function, own: Sequence[ast.stmt]) -> None:
+        """First what computes nodes, then what only mentions them, then headings and what is left."""
+        assert f.program is not None
+        inside = {s.name: self._scope(s) for s in own if isinstance(s, ast.FunctionDef)}
+        scopes = {name: scope for name, (scope, _) in inside.items()}
+        statements = [(s, scope) for scope, body in inside.values() for s in body]
+        results = [*f.program.outputs, *[new for _, new in f.program.updates]]
+        main = scopes[f.name]
+        for s, scope in statements:
+            self._computing(s, scope)
+        for s, scope in statements:
+            if scope is main:
+                self._returning(s, results)
+        for s, scope in [*statements, *[(s, main) for s in own if not isinstance(s, ast.FunctionDef)]]:
+            self._mentioning(s, scope)
+        for s, scope in statements:
+            self._calling(s, scope, scopes)
+        for name, scope in scopes.items():
+            calls = self.said.get(name, {})
             table = self._rows(scope, main)
-            everything = dict.fromkeys(self.leaves) if scope is main else table or scope.all or self.said.get(name, {})
+            everything = dict.fromkeys(self.leaves) if scope is main else table or scope.all or calls
             for line in scope.header:
                 self.nodes[line] = list(everything)
-            for line in range(scope.first, scope.last + 1):  # a helper that computes for the statement that calls it
-                if line not in self.nodes and not scope.all and self.text[line - 1].strip():
-                    self.nodes[line] = list(self.said.get(name, {}))
+            self._rest(scope, calls)
+
+    def _rest(self, scope: _Scope, called: Mapping[Tensor, None]) -> None:
+        """What is left heads or closes other lines (`try:`, a bracket), or is in a helper that a statement calls."""
+        lines = [n for n in range(scope.first, scope.last + 1) if self.text[n - 1].strip()]
+        if not scope.all and called:
+            for line in lines:
+                self.nodes.setdefault(line, list(called))
+        for before, line in [*pairwise(reversed(lines)), *pairwise(lines)]:
+            if line not in self.nodes and before in self.nodes:
+                self.nodes[line] = self.nodes[before]
 
     def _is_own(self, s: ast.stmt, f: Function) -> bool:
         if isinstance(s, ast.Import | ast.ImportFrom):
@@ -169,12 +181,7 @@ class _Reading:
         while stack:
             statement = stack.pop()
             found.append(statement)
-            inner = [c for c in ast.iter_child_nodes(statement) if isinstance(c, ast.stmt | ast.ExceptHandler)]
-            stack += [
-                c
-                for child in reversed(inner)
-                for c in (reversed(child.body) if isinstance(child, ast.ExceptHandler) else [child])
-            ]
+            stack += reversed(_inner(statement))
         return scope, found
 
     def _computing(self, s: ast.stmt, scope: _Scope) -> None:
@@ -182,14 +189,7 @@ class _Reading:
         node = self.known.get(s.lineno)
         if node is None:
             return
-        inside = [
-            n
-            for n in toposort([node], stop=self.claimed - {node})
-            if n is node or (n not in self.claimed and not isinstance(n.op, Leaf | Constant))
-        ]
-        for line in _span(s):
-            self.nodes[line] = inside[::-1]
-            self.computed.add(line)
+        self._make(self._inside(node), s)
         scope.all[node] = None
         for name in _names(s):
             scope.said.setdefault(name, {})[node] = None
@@ -197,18 +197,35 @@ class _Reading:
         for name in _targets(s):
             scope.names.setdefault(name, {})[node] = None
 
-    def _named(self, name: str, scope: _Scope | None) -> Mapping[Tensor, None]:
-        """The nodes that a name stands for in a function, or else anywhere."""
-        if name in self.globals:
-            return self.globals[name]
-        here = (scope.names.get(name) or scope.said.get(name)) if scope is not None else None
-        return here or self.said.get(name, {})
+    def _inside(self, node: Tensor) -> list[Tensor]:
+        """A node and what is written inside its expression, the node first."""
+        found = toposort([node], stop=self.claimed - {node})
+        return [n for n in reversed(found) if n is node or not (n in self.claimed or isinstance(n.op, Leaf | Constant))]
 
-    def _mentioning(self, s: ast.stmt, scope: _Scope | None) -> None:
+    def _make(self, nodes: Iterable[Tensor], s: ast.stmt) -> None:
+        """The statement computes these nodes."""
+        for line in _span(s):
+            self.nodes[line] = list(dict.fromkeys([*self.nodes.get(line, ()), *nodes]))
+            for node in nodes:
+                self.made.setdefault(node, []).append(line)
+
+    def _returning(self, s: ast.stmt, results: Iterable[Tensor]) -> None:
+        """The statement at the end: results that have no statement of their own are computed in it."""
+        rest = [y for y in results if y not in self.claimed and not isinstance(y.op, Leaf | Item)]
+        if isinstance(s, ast.Return) and rest:
+            self._make([node for y in rest for node in self._inside(y)], s)
+
+    def _named(self, name: str, scope: _Scope) -> Mapping[Tensor, None]:
+        """The nodes that a name stands for in a function, or else anywhere."""
+        if name in self.leaf_of:
+            return {self.leaf_of[name]: None}
+        return scope.names.get(name) or scope.said.get(name) or self.said.get(name, {})
+
+    def _mentioning(self, s: ast.stmt, scope: _Scope) -> None:
         """A statement without a node: those its names stand for."""
-        if s.lineno in self.nodes:
+        if s.lineno in self.known:
             return
-        found: dict[Tensor, None] = {}
+        found: dict[Tensor, None] = dict.fromkeys(self.nodes.get(s.lineno, ()))
         for name in _names(s):
             found.update(self._named(name, scope))
         for line in _span(s):
@@ -219,12 +236,9 @@ class _Reading:
         """A statement that runs a loop over blocks computes all that the function of the loop does."""
         for name in _names(s):
             other = scopes.get(name)
-            if other is not None and other is not scope and s.lineno in self.computed:
+            if other is not None and other is not scope and s.lineno in self.known:
                 for line in _span(s):
                     self.nodes[line] = list(dict.fromkeys([*self.nodes[line], *other.all]))
-
-    def _name(self, scope: _Scope) -> str:
-        return self.text[scope.first - 1].split("(")[0].removeprefix("def ")
 
     def _rows(self, scope: _Scope, main: _Scope) -> dict[Tensor, None]:
         """The rows of the table of buffers: each says in a comment which buffer it is. The nodes of them all."""
@@ -259,6 +273,17 @@ def _names(s: ast.stmt) -> Iterable[str]:
             found[node.id] = None
         stack += [c for c in ast.iter_child_nodes(node) if not isinstance(c, ast.stmt | ast.ExceptHandler)]
     return list(found)
+
+
+def _inner(s: ast.AST) -> list[ast.stmt]:
+    """The statements directly inside a statement, those of its handlers too."""
+    found: list[ast.stmt] = []
+    for child in ast.iter_child_nodes(s):
+        if isinstance(child, ast.stmt):
+            found.append(child)
+        elif isinstance(child, ast.ExceptHandler):
+            found += child.body
+    return found
 
 
 def _targets(s: ast.stmt) -> list[str]:
