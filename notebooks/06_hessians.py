@@ -41,7 +41,7 @@ loss = np.sum(np.log(1 + np.exp(z)) - y * z)
 H = sg.hessian(loss, w)
 print(H)
 
-assert str(H).endswith("A.T @ diag(d1) @ A")
+assert str(H).endswith("A.T @ diag(t1 * (1 - t1)) @ A")
 
 # %% [markdown]
 # This is the formula of the textbooks. The labels $y$ are not in it: they enter the loss linearly, and two

@@ -59,9 +59,14 @@ from . import func, linalg, optim, random, special
 if TYPE_CHECKING:
     from .explanation import explain
     from .printing import to_text
-    from .viz import draw, to_graphviz, to_networkx
+    from .sympy_bridge import from_sympy, to_sympy
+    from .typeset import latex
+    from .viz import draw, to_graphviz, to_networkx, view
 
-_LAZY = {"explain": "explanation", "to_text": "printing", "draw": "viz", "to_graphviz": "viz", "to_networkx": "viz"}
+_LAZY = {
+    "explain": "explanation", "to_text": "printing", "latex": "typeset", "to_sympy": "sympy_bridge",
+    "from_sympy": "sympy_bridge", "draw": "viz", "to_graphviz": "viz", "to_networkx": "viz", "view": "viz",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -186,6 +186,12 @@ class Function:
 
         return profile(self, args, by_name, repeat)
 
+    def view(self, path: Any, /, *args: Any, **by_name: Any) -> Any:
+        """Write one HTML page with the graph, the source and, for sample arguments, the values of every step."""
+        from .viz import view_function
+
+        return view_function(self, path, *args, **by_name)
+
     def cost(self) -> Any:
         """Floating-point operations and bytes of one call, over the dimensions: `f.cost()(batch=64)` gives numbers."""
         from .costs import cost

@@ -13,6 +13,7 @@ import numpy as np
 
 from .core import Tensor, describe
 from .errors import SymgraphError
+from .ops.base import as_tensor
 from .ops.late import F
 
 
@@ -21,7 +22,7 @@ def read(expression: Any, known: Mapping[Any, Any]) -> Any:
     import sympy
 
     if isinstance(expression, bool | int | float | complex | Tensor):
-        return F.add(expression, 0) if not isinstance(expression, Tensor) else expression
+        return as_tensor(expression)
     if hasattr(expression, "shape") and hasattr(expression, "tolist"):
         flat = [read(e, known) for e in np.array(expression.tolist(), object).reshape(-1)]
         return F.reshape(F.stack(flat), tuple(map(int, expression.shape)))
@@ -39,8 +40,6 @@ def read(expression: Any, known: Mapping[Any, Any]) -> Any:
         if e not in values:
             values[e] = _value(e, values, known, names)
         stack.pop()
-    from .ops.base import as_tensor
-
     return as_tensor(values[expression])
 
 

@@ -8,7 +8,7 @@ is a Kronecker delta. A single value at a fixed place is a multiple of `unit(i, 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core import Tensor
@@ -52,9 +52,13 @@ class _Names:
         short = {m: value for m, value in written.items() if len(value) <= LONG and text.count(m) == 1}
         long = [m for m in written if m not in short]
         renamed = short | {m: f"d{i}" for i, m in enumerate(long, 1)}
-        self.known = {x: renamed[marks[y]] for x, y in zip(distinct, shown, strict=True)}
+        self.known = {x: self._spelled(renamed[marks[y]], renamed) for x, y in zip(distinct, shown, strict=True)}
         kept = [line for line in lines if line.split(" = ")[0] not in short]
-        self.lines = [_MARK.sub(lambda m: renamed[m[0]], line) for line in kept]
+        self.lines = [self._spelled(line, renamed) for line in kept]
+
+    @staticmethod
+    def _spelled(text: str, names: Mapping[str, str]) -> str:
+        return _MARK.sub(lambda m: names[m[0]], text)
 
     def __call__(self, x: Tensor) -> str:
         return self.known[x]

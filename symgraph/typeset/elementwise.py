@@ -107,7 +107,9 @@ def _divide(shape: Shape, a: tuple[Piece, Shape], b: tuple[Piece, Shape]) -> Pie
         return made
     scale = as_diagonal(y, other, shape)
     if scale is not None and same_shape(given, shape):
-        inverse = Piece(f"{scale[1].plain.body}^{{-1}}", POWER, symmetric=True)
+        column = y if scale[0] == "left" or len(other) == 1 else y.turned
+        inside = bracketed(replace(column, negative=False).text)
+        inverse = Piece(f"{operator('diag')}{inside}^{{-1}}", POWER, column.negative, symmetric=True)
         return product([inverse, x] if scale[0] == "left" else [x, inverse])
     return quotient(stretched(x, given, shape), stretched(y, other, shape))
 

@@ -291,18 +291,16 @@ function side(order) { return order === 0 ? "forward" : order === 1 ? "backward"
 function remember(words) {
   try { history.replaceState(null, "", words ? `#${words}` : location.pathname); } catch { /* not from a file in some browsers */ }
 }
-function intoView(d) { if (d) d.scrollIntoView({ block: "nearest", inline: "nearest" }); }
 
 function choose(i, focus) {
   const k = groupOf.get(i);
   if (k !== undefined && state.closed.has(k)) { state.closed.delete(k); bundle(); }
   state.node = state.focus = i;
   state.line = null;
+  scrollSource(nodes[i].lines[0]);  // what measures comes before what changes: in a large graph each layout takes its time
+  if (el[i]) reveal(i);
   show();
-  if (!el[i]) return;
-  reveal(i);
-  if (focus) el[i].focus({ preventScroll: true });
-  scrollSource(nodes[i].lines[0]);
+  if (focus && el[i]) el[i].focus({ preventScroll: true });
   remember(`select=${nodes[i].id}`);
 }
 function scrollSource(n) {
@@ -318,11 +316,11 @@ function light(n) {
     const k = groupOf.get(i);
     if (k !== undefined && state.closed.delete(k)) bundle();
   }
-  show();
   const lit = data.lines[n] ?? [];
-  if (lit.length) reveal(lit[0]);
-  $("source").setAttribute("aria-activedescendant", `L${n}`);
   scrollSource(n);
+  if (lit.length) reveal(lit[0]);
+  show();
+  $("source").setAttribute("aria-activedescendant", `L${n}`);
   remember(`line=${n}`);
 }
 function clear() {
@@ -338,10 +336,10 @@ function go(step) {
     state.node = state.focus = steps[state.step - 1];
     const k = groupOf.get(state.node);
     if (k !== undefined && state.closed.delete(k)) bundle();
+    scrollSource(nodes[state.node].lines[0]);
     reveal(state.node);
   } else state.node = null;
   show();
-  if (state.node !== null) scrollSource(nodes[state.node].lines[0]);
   remember(`step=${state.step}`);
 }
 

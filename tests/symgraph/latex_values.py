@@ -10,6 +10,7 @@ import scipy.special
 
 N = 3
 TOKEN = re.compile(r"\\[a-zA-Z]+|\\[,|]|\d+(?:\.\d+)?|\S")
+ENDS = (None, "+", "-", "\\odot", "\\oslash", ")", "]", "}", "|", "=", ">", "<", ",", "\\neq", "\\leq")
 FUNCTIONS = {
     "\\exp": np.exp, "\\log": np.log, "\\tanh": np.tanh, "\\sin": np.sin, "\\cos": np.cos, "\\sigma": scipy.special.expit,
     "diag": lambda x: np.diag(x[:, 0]) if x.shape[1] == 1 else np.diag(x)[:, None], "tr": np.trace, "\\det": np.linalg.det,
@@ -29,7 +30,7 @@ class Reader:
 
     def __init__(self, text, names):
         self.tokens = [t for t in TOKEN.findall(text.replace("\\left", "").replace("\\right", "")) if t != "\\,"]
-        self.names, self.at = names, 0
+        self.names, self.at, self.norms = names, 0, 0
 
     def peek(self):
         return self.tokens[self.at] if self.at < len(self.tokens) else None
@@ -68,24 +69,7 @@ class Reader:
 
     def product(self):
         factors = [self.factor()]
-        while self.peek() not in (
-            None,
-            "+",
-            "-",
-            "\\odot",
-            "\\oslash",
-            ")",
-            "]",
-            "}",
-            "|",
-            "\\|",
-            "=",
-            ">",
-            "<",
-            ",",
-            "\\neq",
-            "\\leq",
-        ):
+        while self.peek() not in ENDS and not (self.peek() == "\\|" and self.norms):
             if self.peek() == "\\cdot":
                 self.take()
             factors.append(self.factor())
@@ -124,12 +108,16 @@ class Reader:
         if token in "([":
             made = self.sum()
             if self.peek() in (">", "<"):
-                made = (made > self.sum_after()) * 1.0 if self.peek() == ">" else (made < self.sum_after()) * 1.0
+                larger = self.take() == ">"
+                bound = self.sum()
+                made = (made > bound if larger else made < bound) * 1.0
             self.take(")" if token == "(" else "]")
             return made
         if token == "\\|":
+            self.norms += 1
             made = self.sum()
             self.take("\\|")
+            self.norms -= 1
             return float(np.linalg.norm(made))
         if token == "|":
             made = self.sum()
@@ -158,11 +146,6 @@ class Reader:
             self.take()
             token += "".join(self.group())
         return self.names[token]
-
-    def sum_after(self):
-        self.take()
-        bound = self.sum()
-        return bound
 
 
 def times(a, b):

@@ -13,7 +13,7 @@ from symgraph.ops.einsum import Einsum
 from symgraph.ops.late import F
 from symgraph.rewrite import simplify
 from symgraph.rewrite.contractions import plan_contractions
-from symgraph.rewrite.contractions.order import best_order, count, pair_cost
+from symgraph.rewrite.contractions.order import Sizes, best_order, count, pair_cost
 
 rng = np.random.default_rng(7)
 A, B, C = symbol("A", (50, 40)), symbol("B", (40, 30)), symbol("C", (30, 20))
@@ -280,7 +280,7 @@ def test_the_order_is_the_best_of_all(seed):
         if seed % 2
         else [frozenset(choose.sample(range(5), 2)) for _ in range(n)]
     )
-    sizes = {label: float(choose.choice([2, 10, 50, 300])) for label in range(7)}
+    sizes = Sizes((label, float(choose.choice([2, 10, 50, 300]))) for label in range(7))
     used = frozenset().union(*chain)
     output = frozenset(choose.sample(sorted(used), 2))
     chain = [f & (output.union(*[g for g in chain if g is not f])) for f in chain]

@@ -33,7 +33,7 @@ TEXTBOOK = [
     (squares, None, r"\|B x - b\|_{2}^{2}", None),
     (squares, x, r"2 B^{\top} (B x - b)", "2 * ((B @ x - b) @ B)"),
     (sg.linalg.norm(B @ x - b), x, r"\frac{B^{\top} (B x - b)}{\|B x - b\|_{2}}", None),
-    (0.5 * squares + c / 2 * (x @ x), x, r"B^{\top} (B x - b) + c x", "(B @ x - b) @ B + c * x"),
+    (0.5 * squares + c * sg.sum(x**2) / 2, x, r"c x + B^{\top} (B x - b)", "c * x + (B @ x - b) @ B"),
     (logistic, w, r"-X^{\top} (\sigma(-y \odot X w) \odot y)", "-(sigmoid(-(y * (X @ w))) * y @ X)"),
     (factors, None, r"\|U V^{\top} - D\|_{F}^{2}", None),
     (factors, U, r"2 (U V^{\top} - D) V", "2 * ((U @ V.T - D) @ V)"),
@@ -153,19 +153,19 @@ BRACKETS = [
     (x * (A @ y), r"x \odot A y"),
     (A @ (x * y), r"A (x \odot y)"),
     (x / y * x, r"x \oslash y \odot x"),
-    (x / (y * x), r"x \oslash (y \odot x)"),
+    (x / (y * w), r"x \oslash (y \odot w)"),
     ((x @ y) * x, r"(x^{\top} y) x"),
     ((A + M).T @ x, r"(A + X)^{\top} x"),
     ((A @ M).T, r"X^{\top} A^{\top}"),
     (A * x, r"A \operatorname{diag}(x)"),
     (A * x[:, None], r"\operatorname{diag}(x) A"),
-    (A / x, r"A \operatorname{diag}(x)^{-1}"),
+    (A / -x, r"-A \operatorname{diag}(x)^{-1}"),
     (A - x[:, None], r"A - x \mathbf{1}^{\top}"),
     (x + 1, r"x + \mathbf{1}"),
     (x.sum(), r"\mathbf{1}^{\top} x"),
     (A.sum(axis=0), r"A^{\top} \mathbf{1}"),
     (A.sum(axis=1), r"A \mathbf{1}"),
-    (x.mean(), r"\frac{1}{n} \mathbf{1}^{\top} x"),
+    (x.mean(), r"\frac{\mathbf{1}^{\top} x}{n}"),
     (sg.where(x > 0, x, 0), "x \\odot [x > 0]"),
     (sg.where(c > 0, c, -s), r"\begin{cases} c & c > 0 \\ -s & \text{otherwise} \end{cases}"),
     (sg.einsum("ij,ij->", A, M), r"\operatorname{tr}(A^{\top} X)"),
@@ -290,7 +290,7 @@ def test_named_shared_and_long_parts_get_lines():
         == "\\begin{align*}\nh &= \\tanh(x) \\\\\n& h + (\\mathbf{1}^{\\top} h) \\mathbf{1}\n\\end{align*}"
     )
     assert latex({"y": c + s, "z": c}) == "\\begin{align*}\ny &= c + s \\\\\nz &= c\n\\end{align*}"
-    shared = sg.exp(c * s + sg.sin(c) + s**2)
+    shared = sg.exp(c * s + sg.sin(c) + s**2 + sg.cos(s))
     assert [target for target, _ in lines(shared / (1 + shared))] == ["t_{1}", ""]
     assert latex(h) == r"h = \tanh(x)"
     value = c
@@ -300,25 +300,17 @@ def test_named_shared_and_long_parts_get_lines():
 
 
 def test_an_output_that_is_a_part_of_another_is_its_name():
-    assert to_text({"a": c + s, "b": c + s}) == "a = c + s\nb = a"
     assert lines({"a": c + s, "b": c + s}) == [("a", "c + s"), ("b", "a")]
 
 
 def test_constants():
     assert latex(sg.constant(0.5) * c) == r"\frac{1}{2} c"
     assert latex(c + np.inf) == r"c + \infty"
-    assert latex(x[:2] * np.array([1.0, 2.0])) == r"[x]_{:\min ( 2 , n )} \odot (1, 2)" or r"(1, 2)" in latex(
-        x[:2] * np.array([1.0, 2.0])
-    )
+    assert latex(sg.symbol("v", (2,)) * np.array([1.0, 2.0])) == r"v \odot (1, 2)"
+    assert latex(sg.symbol("v", (2,)) + np.array([2.0, 2.0])) == r"v + 2 \, \mathbf{1}"
     assert latex(sg.eye(3)) == "I"
     assert latex(sg.zeros((3,))) == r"\mathbf{0}"
     assert latex(sg.constant(np.arange(40.0))) == r"\mathrm{constant}_{40}"
-
-
-def test_printing_of_identities_and_transposes():
-    assert to_text(sg.grad(sg.trace(A @ M), M)).count("operands=") == 0
-    assert "eye(n)" in to_text(A @ sg.eye(A.shape[0]) + 0 * A)
-    assert to_text(V.T @ sg.exp(V.T).T) == "V.T @ exp(V.T).T"
 
 
 def test_notebooks_show_formulas_up_to_a_size():

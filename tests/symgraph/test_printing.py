@@ -51,6 +51,17 @@ def test_outputs_are_called_by_key_name_or_gradient():
     assert to_text({"a": u + 1, "b": u}) == "a = u + 1\nb = u"
 
 
+def test_an_output_that_another_is_too_is_its_name():
+    assert to_text({"a": x + y, "b": x + y}) == "a = x + y\nb = a"
+
+
+def test_identities_and_transposes():
+    M, N = sg.symbol("M", ("n", "n")), sg.symbol("N", ("n", "n"))
+    assert to_text(sg.grad(sg.trace(M @ N), N)) == "M.T @ eye(n)"
+    assert to_text(sg.exp(M.T) @ sg.sin(M.T)) == "exp(M.T) @ sin(M.T)"
+    assert to_text(M.T @ sg.einsum("ij,kj->ik", N, M.T)) == "M.T @ (N @ M)"
+
+
 def test_long_lines_are_cut_into_parts():
     value = x
     for i in range(30):

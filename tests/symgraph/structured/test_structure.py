@@ -161,6 +161,12 @@ def test_long_factors_are_named():
     assert str(H).endswith("\nA.T @ diag(d1) @ A")
 
 
+def test_a_factor_may_be_part_of_another():
+    B = sg.symbol("B", (4, 5))
+    text = str(sg.hessian(sg.logsumexp(B @ x), x))
+    assert "factor" not in text and text.count("softmax(B @ x)") == 1
+
+
 def test_what_factors_share_has_one_name_and_one_meaning():
     q, v = sg.symbol("q", (2,)), sg.symbol("v", (2,))
     p = sg.stack([sg.sin(q[0]), -sg.cos(q[0]), sg.sin(q[0]) + sg.sin(q[1]), -sg.cos(q[0]) - sg.cos(q[1])])

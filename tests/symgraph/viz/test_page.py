@@ -229,12 +229,14 @@ def test_statement_of_a_node_is_the_one_that_computes_it():
 
 def test_line_that_runs_a_loop_lights_what_the_loop_computes():
     f = training("fast")
-    shown, keys = painted(f)
-    links = trace(f, keys)
-    (line,) = [i for i, text in enumerate(f.source.split("\n"), 1) if "= blockwise(" in text]
-    lit = {n.op for n in shown.nodes if n.key in links.nodes_of[line]}
-    assert {"add", "subtract", "multiply"} <= lit
-    assert len(links.nodes_of[line]) > 5
+    links = trace(f, painted(f)[1])
+    lines = f.source.split("\n")
+    (call,) = [i for i, text in enumerate(lines, 1) if "= blockwise(" in text]
+    begin = lines.index(next(text for text in lines if text.startswith("def step_block1("))) + 2
+    end = lines.index("", begin)
+    assert end - begin > 5
+    for line in range(begin, end + 1):
+        assert set(links.nodes_of[line]) & set(links.nodes_of[call]), lines[line - 1]
 
 
 def test_rules_that_fired_on_rewritten_operands_are_told(tmp_path):
