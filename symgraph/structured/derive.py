@@ -16,8 +16,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..autodiff import batched_jacobian, check_variables, dependents, grad, jvp, scalar_output, vjp, why_constant
-from ..core import Symbol, Tensor, building, describe, make_fresh
+from ..core import Symbol, Tensor, building, describe, make_fresh, toposort
 from ..dtypes import is_complex, is_inexact
 from ..errors import GradientError
 from ..ops.base import as_tensor
@@ -109,20 +111,23 @@ def hessian(y: Any, wrt: Any, mode: str | None = None, format: str = "dense") ->
     check_variables(variables, wrt)
     if any(is_complex(x.dtype) for x in variables):
         return jacobian(grad(y, wrt, unused="zero"), wrt, format=format)
-    rows: list[list[Any]] = [[None] * len(variables) for _ in variables]
-    gradients = grad(y, variables, unused="zero")
-    for j, x in enumerate(variables):
-        for i, block in enumerate(_column(y, gradients[: j + 1], variables[: j + 1], x, mode)):
-            rows[i][j] = block
-            if i < j:
-                u = variables[i]
-                rows[j][i] = assembled([t.T for t in block.terms], x.shape, u.shape, y)
+    blocks: dict[tuple[Tensor, Tensor], Structured] = {}
+    found = dict(zip(variables, grad(y, variables, unused="zero"), strict=True))
+    wanted = set(variables)
+    order = [
+        v for v in reversed(toposort(found)) if v in wanted
+    ]  # a gradient may contain what the variable depends on,
+    for j, x in enumerate(order):  # as in exp, but never what depends on it
+        us = order[: j + 1]
+        for u, block in zip(us, _column(y, [found[u] for u in us], us, x, mode), strict=True):
+            blocks[u, x] = block
+            if u is not x:
+                turned = assembled([t.T for t in block.terms], x.shape, u.shape, y, block.dtype)
+                blocks[x, u] = turned.retold(block.story)
     if format == "csr":
-        for i, g in enumerate(gradients):
-            rows[i] = [
-                best_csr(b, g, x, symmetric=i == j) for j, (b, x) in enumerate(zip(rows[i], variables, strict=True))
-            ]
-    return restore([restore(row) for row in rows])
+        sparse = {(u, x): best_csr(b, found[u], x, symmetric=u is x) for (u, x), b in blocks.items()}
+        return restore([restore([sparse[u, x] for x in variables]) for u in variables])
+    return restore([restore([blocks[u, x] for x in variables]) for u in variables])
 
 
 @building()
@@ -142,7 +147,10 @@ def _column(
                     f"leave mode out or use mode={HESSIAN_MODES[0]!r}"
                 ) from None
             continue
-        blocks = [assembled(terms, u.shape, x.shape, y) for terms, u in zip(columns, variables, strict=True)]
+        blocks = [
+            assembled(terms, u.shape, x.shape, y, np.result_type(u.dtype, x.dtype))
+            for terms, u in zip(columns, variables, strict=True)
+        ]
         found[candidate] = blocks, notes
     costs = {m: work([part for b in blocks for part in b.inputs[:-1]]) for m, (blocks, _) in found.items()}
     chosen = min(costs, key=costs.__getitem__)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import gcd
 
 from ..dims import Size, same
-from .term import Label, NotStructuredError, Place, Term, new_label
+from .term import Label, NotStructuredError, Place, Term, new_label, same_place
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def sliced(term: Term, place: Place, start: int, step: int, length: int) -> tupl
 
 def met(term: Term, a: Place, b: Place, size: Size) -> Term | None:
     """The term where two places along an axis are the same place; None where they never are."""
-    if a == b:
+    if same_place(a, b):
         return term
     for one, other in ((a, b), (b, a)):
         if one.label is not None and term.is_full(one, size) and one.label not in other.labels:
@@ -83,7 +83,7 @@ def met(term: Term, a: Place, b: Place, size: Size) -> Term | None:
         ((k, s),), ((j, t),) = a.steps, b.steps
         if same(s, t) and same(term.sizes[k], term.sizes[j]):
             return term.unified(k, j)
-    if a.labels == b.labels and a.steps:
+    if a.steps and a.labels == b.labels:
         return _at_crossing(term, a, b)
     first, second = progression(a, term), progression(b, term)
     found = common(first, second)

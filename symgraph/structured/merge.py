@@ -13,6 +13,7 @@ from typing import Any
 
 from ..dims import Size
 from ..dtypes import DType
+from ..ops.base import cast
 from ..ops.einsum import contraction
 from .term import Factor, Label, Labels, Place, Term, new_label, spread
 
@@ -29,7 +30,7 @@ def merged(terms: Sequence[Term], dtype: DType) -> list[Term]:
         group = groups.setdefault(pattern(term), [])
         term = _with_labels_of(term, group[0]) if group else term
         for i, other in enumerate(group):
-            both = _sum(other, term)
+            both = _sum(other, term, dtype)
             if both is not None:
                 group[i] = both
                 break
@@ -72,7 +73,7 @@ def _with_labels_of(term: Term, model: Term) -> Term:
     return renamed(term, dict(zip(term.outer, model.outer, strict=True)))
 
 
-def _sum(a: Term, b: Term) -> Term | None:
+def _sum(a: Term, b: Term, dtype: DType) -> Term | None:
     """a + b as one term, or None: what both have in common is kept, the rest of one is added to the rest of the other.
 
     The sum is taken where it makes nothing larger: where one rest is a single factor with all the labels of the other, or
@@ -93,17 +94,17 @@ def _sum(a: Term, b: Term) -> Term | None:
         return None
     labels = tuple(k for k in (*a.outer, *sorted(inner)) if k in larger)
     sizes = {**b.sizes, **a.sizes}
-    values = [_rest(rest, t.scale, labels, sizes) for rest, t in ((left, a), (right, b))]
+    values = [_rest(rest, t.scale, labels, sizes, dtype) for rest, t in ((left, a), (right, b))]
     kept = {k: n for k, n in sizes.items() if k in held}
     return replace(a, factors=tuple(common), sizes=kept, scale=1).with_factor(values[0] + values[1], labels)
 
 
-def _rest(factors: Sequence[Factor], scale: Any, labels: Labels, sizes: Mapping[Label, Size]) -> Any:
+def _rest(factors: Sequence[Factor], scale: Any, labels: Labels, sizes: Mapping[Label, Size], dtype: DType) -> Any:
     """A product that broadcasts over the axes `labels`, or a number."""
     if not factors:
         return scale
     own = tuple(k for k in labels if any(k in ls for _, ls in factors))
-    x = contraction([ls for _, ls in factors], own, [x for x, _ in factors], sizes)
+    x = contraction([ls for _, ls in factors], own, [cast(x, dtype) for x, _ in factors], sizes)
     x = x if scale == 1 else -x if scale == -1 else x * scale
     return spread(x, own, labels)
 

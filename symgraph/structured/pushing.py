@@ -13,17 +13,17 @@ Source: Gower and Mello, *A new framework for the computation of Hessians*, Opti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..autodiff import adjoints
-from ..core import Tensor, toposort
+from ..core import Symbol, Tensor, make_fresh, toposort
 from ..dtypes import DType
 from ..rewrite import stabilize_nodes
 from .curvature import product_of
 from .linear import MOST_FACTORS
 from .local import Models
 from .merge import merged
-from .term import Terms
+from .term import Terms, identity
 
 Blocks = dict[Tensor, dict[Tensor, Terms]]
 """W[v][w] for pairs of nodes of which v is the later one."""
@@ -36,24 +36,32 @@ def pushed(y: Tensor, variables: Sequence[Tensor]) -> dict[tuple[Tensor, Tensor]
     """
     variables = list(dict.fromkeys(variables))
     (stable,) = stabilize_nodes([y], frozen=variables)
-    order = toposort([stable])
-    work = _Pushing(y.dtype, order, Models(adjoints(y, variables)))
-    roots = set(variables)
-    for node in reversed(order):
-        if node in work.models.cotangents and node not in roots:
+    models = Models(adjoints(y, variables))
+    kept = {v: make_fresh(Symbol("v", v.aval)) if models.jacobians(v) else v for v in variables}
+    nodes = [node for node in toposort([stable]) if kept.get(node) is not node]
+    work = _Pushing(y.dtype, [*kept.values(), *nodes], models, kept)
+    for node in reversed(nodes):
+        if node in models.cotangents:
             work.eliminate(node)
     found = {}
     for u in variables:
         for x in variables:
-            late, early = (u, x) if work.at.get(u, -1) >= work.at.get(x, -1) else (x, u)
-            terms = work.blocks.get(late, {}).get(early, [])
+            late, early = (u, x) if work.at[kept[u]] >= work.at[kept[x]] else (x, u)
+            terms = work.blocks.get(kept[late], {}).get(kept[early], [])
             found[u, x] = terms if late is u else [t.T for t in terms]
     return found
 
 
 class _Pushing:
-    def __init__(self, dtype: DType, order: Sequence[Tensor], models: Models) -> None:
+    """The work on one graph: variables come first in `order`, so that a block with one of them goes with its other node.
+
+    `kept` has for each variable what keeps its blocks: itself, or for one that depends on another a leaf that is added to
+    it, for it is eliminated too.
+    """
+
+    def __init__(self, dtype: DType, order: Sequence[Tensor], models: Models, kept: Mapping[Tensor, Tensor]) -> None:
         self.dtype = dtype
+        self.kept = kept
         self.at = {node: i for i, node in enumerate(order)}
         self.models = models
         self.blocks: Blocks = {}
@@ -69,6 +77,8 @@ class _Pushing:
         jacobians: dict[Tensor, Terms] = {}
         for z, terms in self.models.jacobians(v):
             jacobians[z] = merged([*jacobians.get(z, []), *terms], self.dtype)
+        if v in self.kept:
+            jacobians[self.kept[v]] = [identity(v.shape)]
         for w, terms in blocks.items():
             if len(jacobians) > 1 or w is v:
                 terms = [t.materialised(self.dtype) for t in terms]

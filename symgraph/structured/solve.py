@@ -4,7 +4,7 @@ a diagonal            b / d
 blocks, kron(I, K)    one small system for each block, or one matrix for all of them
 bands                 scipy.linalg.solve_banded, in time linear in n
 diagonal + low rank   (D + U W)^-1 b = y - Y (I + W Y)^-1 W y,   y = D^-1 b,  Y = D^-1 U     (Woodbury)
-anything else         the array, by LU
+anything else         the array, by LU, to which Woodbury's formula gives way where D is nearly singular
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from ..ops.late import F
 from ..rewrite.contractions.order import nominal
 from .bands import diagonal_of
 from .dense import dense, placed
-from .term import Factor, Label, Term, at
+from .term import Factor, Label, Term, at, same_place
 
 LOW = 4
 """A sum of outer products is of low rank where the matrix is this many times larger."""
+
+SAFE = {4: 1e-3, 8: 1e-6}
+"""How much smaller than the rest an element of the diagonal may be for Woodbury's formula, by the bytes of a number."""
 
 
 def solve(terms: Sequence[Term], shape: Shape, b: Tensor, dtype: DType) -> Tensor:
@@ -61,7 +64,7 @@ def _diagonal_axes(terms: Sequence[Term], shape: Shape) -> set[int]:
         i
         for i, n in enumerate(shape)
         if all(
-            (t.rows[i].label is not None and t.rows[i] == t.cols[i] and t.is_full(t.rows[i], n)) or same(n, 1)
+            (t.rows[i].label is not None and same_place(t.rows[i], t.cols[i]) and t.is_full(t.rows[i], n)) or same(n, 1)
             for t in terms
         )
     }
@@ -145,12 +148,27 @@ def low_rank(terms: Sequence[Term], n: Size) -> tuple[list[Term], list[tuple[Ter
 def _woodbury(
     diagonal: Sequence[Term], outer: Sequence[tuple[Term, Label | None]], n: Size, b: Tensor, dtype: DType
 ) -> Tensor:
+    """By Woodbury's formula with one step of refinement; by LU where D has an element so small that the formula fails."""
     d = _values(diagonal, (n,), dtype)
     u, w = sides(outer, n, dtype)
-    y = b / d
-    scaled = u / F.expand_dims(d, 1)
-    small = F.eye(u.shape[1], dtype=dtype) + w.T @ scaled
-    return y - scaled @ F.solve(small, w.T @ y)
+    smallest, largest = F.min(abs(d)), F.max(abs(d) + F.sum(abs(u * w), axis=1))
+
+    def by_woodbury() -> Tensor:
+        scaled = u / F.expand_dims(d, 1)
+        small = F.eye(u.shape[1], dtype=dtype) + w.T @ scaled
+
+        def once(right: Tensor) -> Tensor:
+            y = right / d
+            return y - scaled @ F.solve(small, w.T @ y)
+
+        x = once(b)
+        return x + once(b - d * x - u @ (w.T @ x))
+
+    def by_elimination() -> Tensor:
+        return F.solve(F.diag(d) + u @ w.T, b)
+
+    found: Tensor = F.cond(smallest > SAFE[dtype.itemsize] * largest, by_woodbury, by_elimination)
+    return found
 
 
 def sides(outer: Sequence[tuple[Term, Label | None]], n: Size, dtype: DType) -> tuple[Tensor, Tensor]:

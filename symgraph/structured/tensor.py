@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core import Tensor, format_shape, located_error, make
-from ..dims import Shape, require_equal, same_shape
-from ..dtypes import DType
-from ..errors import ShapeError
+from ..dims import Shape, require_equal, same, same_shape
+from ..dtypes import DType, is_complex
+from ..errors import DTypeError, GradientError, ShapeError
 from ..ops.assembly import Assembly
 from ..ops.base import as_tensor, cast
 from ..ops.late import F
@@ -46,13 +46,17 @@ class Structured(Tensor):
 
     def told(self, mode: str, costs: Mapping[str, float], dense_ops: Sequence[str]) -> Structured:
         """The same tensor with its story, unless it has one."""
+        lines = [f"mode {mode}"]
+        if len(costs) > 1:
+            lines[0] += ", estimated: " + ", ".join(f"{m} {ns / 1e6:.3g} ms" for m, ns in costs.items())
+        if dense_ops:
+            lines.append(f"no structured rule for {', '.join(dense_ops)}: what passes through is dense")
+        return self.retold("\n".join(lines))
+
+    def retold(self, story: str) -> Structured:
+        """The same tensor with this story, unless it has one."""
         if not self.story:
-            lines = [f"mode {mode}"]
-            if len(costs) > 1:
-                lines[0] += ", estimated: " + ", ".join(f"{m} {ns / 1e6:.3g} ms" for m, ns in costs.items())
-            if dense_ops:
-                lines.append(f"no structured rule for {', '.join(dense_ops)}: what passes through is dense")
-            object.__setattr__(self, "story", "\n".join(lines))
+            object.__setattr__(self, "story", story)
         return self
 
     @property
@@ -85,7 +89,12 @@ class Structured(Tensor):
         x = self._aligned(v, given, name)
         places, sizes = fresh(given)
         vector = Term((), places, (), sizes).times(x)
-        found = [product(t, vector, given) for t in terms]
+        found = []
+        for term in terms:
+            try:
+                found.append(product(term, vector, given))
+            except NotStructuredError:
+                found.append(product(whole(dense(term, result, given, self.dtype), result), vector, given))
         return _total([dense(t, result, (), self.dtype) for t in found if t is not None], result, self.dtype)
 
     def _aligned(self, v: Any, shape: Shape, name: str) -> Tensor:
@@ -98,7 +107,11 @@ class Structured(Tensor):
         except ShapeError as error:
             rule = f"the operand has the shape {format_shape(shape)} of the axes it meets ({error})"
             raise located_error(ShapeError, name, [self, x], rule) from None
-        return cast(x, self.dtype)
+        if is_complex(x.dtype) and not is_complex(self.dtype):
+            raise located_error(
+                DTypeError, name, [self, x], "a complex vector for a real derivative; take its real part"
+            )
+        return cast(x if same_shape(x.shape, shape) else F.broadcast_to(x, shape), self.dtype)
 
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
         """The values at `[i, i]`, of the variable's shape; with other arguments, NumPy's `diagonal` of the array."""
@@ -122,9 +135,15 @@ class Structured(Tensor):
         """x with H x = b, summed over all axes of the variable; `b` and x have its shape.
 
         Uses the structure: diagonals, blocks, bands and diagonals plus low rank are solved without the array. A singular
-        matrix raises `numpy.linalg.LinAlgError` when the function runs.
+        matrix raises `numpy.linalg.LinAlgError` when the function runs; a zero on a diagonal gives inf, as division does.
+        A derivative that is zero for all values is refused with a `GradientError`.
         """
         shape = self._square("solve")
+        if not self.terms and not any(same(n, 0) for n in shape):
+            rule = "it is zero for all values, so that nothing solves it; is the function linear in the variable?"
+            raise located_error(GradientError, "solve", [self], rule)
+        if not self.terms:
+            return F.zeros(shape, dtype=self.dtype)
         return solve(self.terms, shape, self._aligned(b, shape, "solve"), self.dtype)
 
     def csr(self) -> CSR:

@@ -21,6 +21,7 @@ from typing import Any
 from ..core import Constant, Tensor
 from ..dims import Shape, Size, prod, same, same_shape
 from ..dtypes import DType
+from ..errors import ShapeError
 from ..ops.base import as_tensor, cast
 from ..ops.creation import Full
 from ..ops.einsum import contraction
@@ -73,6 +74,15 @@ class Place:
 
 
 Places = tuple[Place, ...]
+
+
+def same_place(a: Place, b: Place) -> bool:
+    """Whether two places are written alike; sizes that are known only at the call cannot be compared by `==`."""
+    return same(a.offset, b.offset) and same_steps(a, b)
+
+
+def same_steps(a: Place, b: Place) -> bool:
+    return a.labels == b.labels and all(same(s, t) for (_, s), (_, t) in zip(a.steps, b.steps, strict=True))
 
 
 def at(label: Label) -> Place:
@@ -197,7 +207,7 @@ class Term:
         if len(inside) == 1:
             return term.with_factor(F.where(here, spread(*inside[0], labels), 0), labels)
         *rest, last = inside
-        first = contraction([ls for _, ls in rest], labels, [y for y, _ in rest], self.sizes)
+        first = contraction([ls for _, ls in rest], labels, [cast(y, dtype) for y, _ in rest], self.sizes)
         return term.with_factor(F.masked_multiply(here, first, spread(*last, labels)), labels)
 
     # Values
@@ -226,7 +236,7 @@ class Term:
                     term = term.with_factor(*member)
                 continue
             labels = tuple(dict.fromkeys(k for _, ls in members for k in ls if k in outer))
-            x = contraction([ls for _, ls in members], labels, [y for y, _ in members])
+            x = contraction([ls for _, ls in members], labels, [cast(y, dtype) for y, _ in members])
             term = term.with_factor(x, labels)
         return term
 
@@ -271,7 +281,7 @@ def restricted(
     todo: list[tuple[Tensor, Sequence[Place]]] = [(x, places)]
     while todo:
         node, where = todo.pop()
-        if isinstance(node.op, Full | BroadcastTo):
+        if isinstance(node.op, Full | BroadcastTo) and _only_repeats(node):
             inner = node.inputs[0]
             todo.append((inner, where[node.ndim - inner.ndim :]))
         elif not node.ndim and isinstance(node.op, Constant) and not whole:
@@ -291,6 +301,12 @@ def restricted(
         else:
             factors.append(_read(node, where, sizes))
     return scale, factors
+
+
+def _only_repeats(node: Tensor) -> bool:
+    """Whether no axis is said to be as long as one that is called otherwise, which is checked at the call."""
+    inner = node.inputs[0].shape
+    return all(same(a, b) or same(a, 1) for a, b in zip(inner, node.shape[node.ndim - len(inner) :], strict=True))
 
 
 def _is_smaller(x: Tensor, product: Tensor) -> bool:
@@ -320,7 +336,10 @@ def _read(x: Tensor, places: Sequence[Place], sizes: Mapping[Label, Size]) -> Fa
             items.append(_range(place.offset, steps[-1][1], prod(sizes[k] for k, _ in steps), size))
             labels.append([k for k, _ in steps])
     if any(not (isinstance(i, slice) and i == slice(None)) for i in items):
-        x = x[tuple(items)]
+        try:
+            x = x[tuple(items)]
+        except ShapeError as error:  # a bound whose sign is known only at the call
+            raise NotStructuredError(str(error)) from None
     flat = [k for group in labels for k in group]
     if len(flat) > len(labels):
         x = F.reshape(x, tuple(sizes[k] for k in flat))

@@ -23,8 +23,8 @@ MORE = 1
 """How many times as many programs to try; 14 takes four minutes."""
 
 SHAPES = {"x": (N,), "A": (N, N), "B": (N, N), "c": (N, 1), "r": (1, N), "s": ()}
-TOGETHER = 1
-"""The most variables at a time; 3 when `test_blocks_of_variables_that_meet` in test_higher_order.py is no longer marked."""
+TOGETHER = 3
+"""The most variables at a time."""
 SIZES = {name: tuple("n" if k == N else k for k in shape) for name, shape in SHAPES.items()}
 MODES = (None, *HESSIAN_MODES)
 

@@ -46,6 +46,8 @@ class Builder:
             x = self.multiplied(x)
         x = self.broadcast(x, final)
         root = region.root
+        if not same_shape(x.shape, root.shape):  # axes that have to be equal, and are called otherwise
+            x = F.broadcast_to(x, root.shape)
         assert x.dtype == root.dtype and same_shape(x.shape, root.shape), (root.op, x.aval, root.aval)
         return x
 

@@ -193,11 +193,59 @@ def test_diagonals_bands_blocks_and_low_rank_are_solved_as_such():
     assert solvers(sg.hessian(sg.sum(sg.exp(z)), z), b) == set()
     assert solvers(sg.hessian(rosenbrock(z), z), b) == {SolveBanded}
     long, c = sg.symbol("long", (500,)), sg.symbol("c", (500,))
-    steps = [n for n in toposort([sg.hessian(sg.sum(sg.exp(long)) + sg.sum(long) ** 2, long).solve(c)])]
-    assert all(n.size < 500 * 500 for n in steps)  # no matrix of the size of the system
+    low = sg.hessian(sg.sum(sg.exp(long)) + sg.sum(long) ** 2, long).solve(c)
+    assert all(n.size < 500 * 500 for n in toposort([low]))  # no matrix of the size of the system, unless in a branch
     B = sg.symbol("B", (7, 2))
     (solve,) = [n for n in toposort([sg.hessian(sg.sum((T - U @ V.T) ** 2), U).solve(B)]) if isinstance(n.op, Solve)]
     assert solve.inputs[0].shape == (2, 2)
+
+
+@pytest.mark.parametrize("first", [0.0, 1e-9, 1e-6, 1e-4, 1e-2, 1.0])
+def test_a_nearly_singular_diagonal_is_no_loss_of_digits(first):
+    q, a = sg.symbol("q", (6,)), np.arange(1.0, 7)
+    H = sg.hessian(sg.sum(q**4) + (a @ q) ** 2, q)
+    matrix, found = sg.function([q], [H, H.solve(np.ones(6))])(np.array([first, 1, -1, 2, 0.5, 0.3]))
+    np.testing.assert_allclose(matrix @ found, np.ones(6), rtol=1e-9)
+
+
+def test_a_derivative_that_is_zero_is_not_solved():
+    with pytest.raises(GradientError, match="zero for all values"):
+        sg.hessian(sg.sum(2 * x), x).solve(x)
+
+
+COUPLED = {
+    "sines": lambda x, c: sg.sum(sg.exp(sg.sin(x) * 3) * sg.cos(c)),
+    "a variable after the nodes": lambda x, c: sg.sum(sg.exp(sg.sin(x)) ** 2 * c) * sg.sum(c**2),
+    "products": lambda x, c: (x @ c) ** 3 + sg.sum(sg.tanh(x * c[::-1])),
+}
+
+
+@pytest.mark.parametrize("mode", [None, *MODES])
+@pytest.mark.parametrize("name", COUPLED)
+@pytest.mark.parametrize("dependent", [False, True])
+def test_coupled_variables(name, mode, dependent):
+    """All blocks in both orders of the variables, of which the second may depend on the first and moves by itself as well."""
+    q, e = sg.symbol("q", (3,)), sg.symbol("e", (3,))
+    c = sg.exp(q) * 0.5 if dependent else sg.symbol("c", (3,))
+
+    def loss(q, c):
+        return COUPLED[name](q, c) + sg.sum(c**3) * sg.sum(q)
+
+    point = np.array([0.3, -0.5, 0.8])
+    apart = loss(q, sg.exp(q) * 0.5 + e) if dependent else loss(q, e)
+    start = np.zeros(3) if dependent else point[::-1] * 0.7
+    wanted = [
+        sg.interpret([batched_jacobian(sg.grad(apart, a), [b])[0]], {q: point, e: start})[0]
+        for a in (q, e)
+        for b in (q, e)
+    ]
+    given = {q: point} if dependent else {q: point, c: start}
+    (qq, qc), (cq, cc) = sg.hessian(loss(q, c), [q, c], mode)
+    for found, expected in zip(sg.interpret([qq, qc, cq, cc], given), wanted, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+    (cc, cq), (qc, qq) = sg.hessian(loss(q, c), [c, q], mode)
+    for found, expected in zip(sg.interpret([qq, qc, cq, cc], given), wanted, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_a_product_with_a_vector_makes_no_matrix():
@@ -258,6 +306,18 @@ def test_inputs_that_the_hessian_does_not_need_are_accepted_and_not_required():
     a = np.arange(10.0).reshape(2, 5)
     np.testing.assert_allclose(sg.function([A, x, y], H)(a, np.zeros(5), np.zeros(2)), 2 * a.T @ a)
     np.testing.assert_allclose(sg.function([A], H)(a), 2 * a.T @ a)
+
+
+def test_symbolic_bands():
+    u, v = sg.symbol("u", ("n",)), sg.symbol("v", ("r",))
+    H = sg.hessian(sg.sum((u[1:] - u[:-1] ** 2) ** 2), u)
+    value = np.array([0.5, -0.3, 0.8, 0.1])
+    dense, d, t, m = sg.function([u], [H, H.diagonal(), H.trace(), H.matvec(u)])(value)
+    np.testing.assert_allclose(d, np.diag(dense))
+    np.testing.assert_allclose(t, np.trace(dense))
+    np.testing.assert_allclose(m, dense @ value)
+    with pytest.raises(ShapeError, match=r"n=3.*r=5|r=5.*n=3"):
+        sg.function([u, v], H.matvec(v))(np.ones(3), np.ones(5))
 
 
 def test_float32_stays():
