@@ -63,7 +63,7 @@ data = np.ones((int(sys.argv[2]), 50))
 def run(body: str, *arguments: object) -> str:
     program = HEAD + textwrap.dedent(body)
     command = [sys.executable, "-c", program, *[str(a) for a in arguments]]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
