@@ -296,19 +296,20 @@ def batched_jacobian(y: Tensor, variables: list[Tensor]) -> list[Tensor]:
 # Checks --------------------------------------------------------------------------------------------------------------
 
 
-def scalar_output(y: Any) -> Tensor:
+def scalar_output(y: Any, what: str = "grad") -> Tensor:
+    """`y` as a real scalar, or an error about `what` was asked of it."""
+    if isinstance(y, list | tuple | dict):
+        raise GradientError(f"{what} of a {type(y).__name__}: there is one for each scalar; ask for them one by one")
     y = as_tensor(y)
     if isinstance(y.aval, tuple):
-        raise GradientError(f"grad of {describe(y)}, which has several outputs; take one of them")
+        raise GradientError(f"{what} of {describe(y)}, which has several outputs; take one of them")
     if y.shape != () or not is_inexact(y.dtype) or is_complex(y.dtype):
-        what = f"{describe(y)}{_made([y])}"
+        asked = f"{what} of {describe(y)}{_made([y])}"
         if not is_inexact(y.dtype):
-            raise GradientError(f"grad of {what}: {why_constant(y)}")
+            raise GradientError(f"{asked}: {why_constant(y)}")
         if is_complex(y.dtype):
-            raise GradientError(f"grad of {what}: the output must be real; take its real part or abs, or use vjp")
-        raise GradientError(
-            f"grad of {what}: the output must be a scalar; reduce it with sum or mean, or use vjp or jacobian"
-        )
+            raise GradientError(f"{asked}: the output must be real; take its real part or abs, or use vjp")
+        raise GradientError(f"{asked}: the output must be a scalar; reduce it with sum or mean, or use vjp or jacobian")
     return y
 
 

@@ -119,7 +119,7 @@ def biharmonic(y: Tensor, x: Tensor) -> Tensor:
     >>> evaluate(biharmonic((x * x).sum() ** 2, x), {x: [1.0, 2.0, 3.0]})
     np.float64(120.0)
     """
-    y = scalar_output(y)
+    y = scalar_output(y, "biharmonic")
     check_variables([x], x)
     if x.ndim != 1:
         raise located_error(ShapeError, "biharmonic", [y, x], "the variable must be a vector. Use x of shape (n,)")

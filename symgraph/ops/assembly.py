@@ -81,7 +81,7 @@ def _check_size(array: Tensor, of: Tensor) -> None:
         needed, most = (n / 2**30 for n in (size * array.dtype.itemsize, MOST_BYTES))
         rule = (
             f"the array {format_shape(array.shape)} {array.dtype} would take {needed:.1f} GiB, and the limit is {most:.1f} GiB. "
-            "Use .matvec(v), .diagonal(), .trace(), .solve(b) or .csr(), which do not make it, or raise "
-            "symgraph.ops.assembly.MOST_BYTES"
+            "Use .matvec(v), .rmatvec(v) or .csr(), of a Hessian also .diagonal(), .trace() or .solve(b), which do not make it, "
+            "or raise symgraph.ops.assembly.MOST_BYTES"
         )
         raise located_error(CompileError, "the full derivative", [of], rule)

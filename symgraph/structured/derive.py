@@ -106,7 +106,7 @@ def hessian(y: Any, wrt: Any, mode: str | None = None, format: str = "dense") ->
     """
     _check("hessian", "mode", mode, (None, *HESSIAN_MODES))
     _check("hessian", "format", format, FORMATS)
-    y = scalar_output(y)
+    y = scalar_output(y, "hessian")
     variables, restore = flatten(wrt)
     check_variables(variables, wrt)
     if any(is_complex(x.dtype) for x in variables):

@@ -50,7 +50,7 @@ def sparsity(y: Any, wrt: Any, order: int = 1) -> Any:
     variables, restore_x = flatten(wrt)
     check_variables(variables, wrt)
     if order == 2:
-        y = scalar_output(y)
+        y = scalar_output(y, "sparsity of order 2")
         blocks = hessian_patterns(grad(y, variables, unused="zero"), variables)
         return restore_x([restore_x(row) for row in blocks])
     outputs, restore_y = flatten(y)
