@@ -24,6 +24,7 @@ import numpy as np
 import symgraph as sg
 from symgraph import optim
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored in what a shell runs in the background
 random.seed(int(sys.argv[1]))
 go = threading.Event()
 

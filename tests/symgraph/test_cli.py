@@ -87,7 +87,14 @@ def test_missing_packages_are_named(
 def test_interrupt(tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     out = tmp_path / "out"
-    run = subprocess.Popen([*COMMAND, "demo", "--epochs=100000", "--out", str(out)], stderr=subprocess.PIPE, text=True)
+    command = [*COMMAND, "demo", "--epochs=100000", "--out", str(out)]
+    keep = signal.signal(
+        signal.SIGINT, signal.SIG_DFL
+    )  # what a shell runs in the background ignores it, and so do children
+    try:
+        run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, keep)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("out/.unfinished-*/train_step.py")) and time.monotonic() < deadline:
         time.sleep(0.05)
