@@ -29,23 +29,24 @@ class WeightedGram(General):
         return ShapedArray((x.shape[1], x.shape[1]), x.dtype)
 
     def statements(self, out: str, *xs: Code) -> list[str]:
-        *lines, p, q = self._parts(*xs)
+        lines, p, q = self._parts(*xs)
         return [*lines, f"{out} = {p}.T @ {p} - {q}.T @ {q}"]
 
     def into(self, out: str, *xs: Code) -> list[str]:
-        *lines, p, q = self._parts(*xs)
+        lines, p, q = self._parts(*xs)
         return [*lines, f"np.dot({p}.T, {p}, out={out})", f"{out} -= {q}.T @ {q}"]
 
-    def _parts(self, x: Code, w: Code) -> list[str]:
-        """The statements that make the scaled rows, and their names."""
-        up, p, q = code.local("up"), code.local("p"), code.local("q")
-        return [
-            f"{up} = {w} > 0",
-            f"{p} = {x.atom}[{up}] * np.sqrt({w.atom}[{up}])[:, None]",
-            f"{q} = {x.atom}[~{up}] * np.sqrt(-{w.atom}[~{up}])[:, None]",
-            str(p),
-            str(q),
+    def _parts(self, x: Code, w: Code) -> tuple[list[str], str, str]:
+        """The statements that put the rows of positive weight first and scale them, and both parts of them."""
+        down, order, rows, k = (code.local(name) for name in ("down", "order", "rows", "k"))
+        lines = [
+            f"{down} = ~({w} > 0)",
+            f'{order} = np.argsort({down}, kind="stable")',
+            f"{rows} = {x.atom}.take({order}, 0)",
+            f"{rows} *= np.sqrt(np.abs({w.atom}[{order}]))[:, None]",
+            f"{k} = len({rows}) - np.count_nonzero({down})",
         ]
+        return lines, f"{rows}[:{k}]", f"{rows}[{k}:]"
 
     def vjp(self, ct: Any, y: Tensor, x: Tensor, w: Tensor) -> Sequence[Tensor | None]:
         both = x @ (ct + ct.T)
