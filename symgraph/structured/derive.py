@@ -40,6 +40,9 @@ HESSIAN_MODES = ("forward-over-reverse", "symmetric", "edge-pushing")
 NARROWER = 2
 """How many times narrower than the variable a node must be for edge pushing to be tried."""
 
+SHORT = 16
+"""With so many nodes between the variable and the output all forms are derived and compared."""
+
 
 def jacobian(y: Any, wrt: Any, mode: str | None = None, format: str = "dense") -> Any:
     """The Jacobian dy[i]/dx[j], of shape `y.shape + x.shape`, nested as `y` outside and `wrt` inside.
@@ -136,7 +139,8 @@ def _column(
 ) -> list[Structured]:
     """The blocks d2y / du dx for every u, in the form that takes the least work."""
     found: dict[str, tuple[list[Structured], list[str]]] = {}
-    for candidate in (mode,) if mode else _candidates(y, x):
+    candidates = [mode] if mode else list(_candidates(y, x))
+    for candidate in candidates:
         notes: list[str] = []
         try:
             columns = _FORMS[candidate](y, gradients, variables, x, notes)
@@ -146,6 +150,8 @@ def _column(
                     f"the {mode} form of the Hessian of {describe(y)} cannot be written ({error}); "
                     f"leave mode out or use mode={HESSIAN_MODES[0]!r}"
                 ) from None
+            if candidates == ["symmetric"]:
+                candidates.append("forward-over-reverse")
             continue
         blocks = [
             assembled(terms, u.shape, x.shape, y, np.result_type(u.dtype, x.dtype))
@@ -159,9 +165,15 @@ def _column(
 
 
 def _candidates(y: Tensor, x: Tensor) -> Sequence[str]:
-    """The forms worth trying: edge pushing pays where the graph is narrower than the variable."""
+    """The forms worth trying: edge pushing pays where the graph is narrower than the variable.
+
+    Where it is not, a product J.T @ B @ J has no more multiply-adds than the way back through a layer, so that of a long
+    graph the symmetric form alone is derived.
+    """
     inner = [elements(node) for node in dependents(y, x) if node.ndim]
-    return HESSIAN_MODES if inner and elements(x) > NARROWER * min(inner) else HESSIAN_MODES[:2]
+    if inner and elements(x) > NARROWER * min(inner):
+        return HESSIAN_MODES
+    return HESSIAN_MODES[:2] if len(inner) <= SHORT else ("symmetric",)
 
 
 def _forward_over_reverse(
