@@ -50,5 +50,7 @@ def _nominal(shape: Shape) -> int:
 
 def nominal_bytes(x: Tensor) -> int:
     """The bytes of a value where every symbolic dimension is `NOMINAL`."""
-    avals = x.aval if isinstance(x.aval, tuple) else (x.aval,)
-    return sum(_nominal(a.shape) * a.dtype.itemsize for a in avals)
+    aval = x.aval
+    if not isinstance(aval, tuple):
+        return _nominal(aval.shape) * int(aval.dtype.itemsize)
+    return sum(_nominal(a.shape) * a.dtype.itemsize for a in aval)

@@ -12,6 +12,7 @@ are right to a factor of about two against each other.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from math import prod
@@ -166,16 +167,16 @@ def _greedy(
     factors: Sequence[Labels], output: Labels, sizes: Sizes, price: Callable[[int, int, Labels], float | None]
 ) -> tuple[Tree, float]:
     trees: list[tuple[Tree, Labels]] = list(enumerate(factors))
+    uses = Counter([*output, *[label for labels in factors for label in labels]])
     total = 0.0
     while len(trees) > 1:
         found: tuple[float, float, int, int, Labels] | None = None
         for i in range(len(trees)):
             for j in range(i + 1, len(trees)):
-                others = output.union(*[labels for k, (_, labels) in enumerate(trees) if k not in (i, j)])
                 (ti, a), (tj, b) = trees[i], trees[j]
                 if found is not None and a.isdisjoint(b):
                     continue
-                out = (a | b) & others
+                out = frozenset([k for k in a | b if uses[k] > (k in a) + (k in b)])
                 own = price(ti, tj, out) if isinstance(ti, int) and isinstance(tj, int) else None
                 step = pair_cost(a, b, out, sizes) if own is None else own
                 grown = count(out, sizes) - count(a, sizes) - count(b, sizes)
@@ -184,6 +185,8 @@ def _greedy(
         assert found is not None
         _, step, i, j, out = found
         total += step
+        uses.subtract([*trees[i][1], *trees[j][1]])
+        uses.update(out)
         trees[i] = (trees[i][0], trees[j][0]), out
         del trees[j]
     return trees[0][0], total
