@@ -29,10 +29,25 @@ from .term import NotStructuredError, Term, fresh
 class Structured(Tensor):
     """A sum of terms `rows <- columns`; as a tensor, the array of shape `output shape + variable shape`."""
 
-    __slots__ = ("story", "terms")
-    terms: tuple[Term, ...]
-    story: str
-    """How the structure was found: the mode, what the others were estimated to take, the ops without a structured rule."""
+    __slots__ = ("_story", "_terms")
+    _story: str
+    _terms: tuple[Term, ...]
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The terms; of a copy made by `substitute`, `vmap` or from a pickle, its arrays as terms without structure."""
+        try:
+            return self._terms
+        except AttributeError:
+            return tuple(whole(x, self.row_shape) for x in self.inputs[:-1])
+
+    @property
+    def story(self) -> str:
+        """How the structure was found: the mode, what others were estimated to take, the ops without a structured rule."""
+        try:
+            return self._story
+        except AttributeError:
+            return ""
 
     @property
     def row_shape(self) -> Shape:
@@ -56,7 +71,7 @@ class Structured(Tensor):
     def retold(self, story: str) -> Structured:
         """The same tensor with this story, unless it has one."""
         if not self.story:
-            object.__setattr__(self, "story", story)
+            object.__setattr__(self, "_story", story)
         return self
 
     @property
@@ -174,9 +189,8 @@ def assembled(terms: Sequence[Term], y: Shape, x: Shape, of: Tensor, dtype: DTyp
     terms = merged([as_bands(t, y, x, dtype) for t in terms], dtype)
     parts = [dense(t, y, x, dtype) for t in terms] or [F.zeros((*y, *x), dtype=dtype)]
     node: Any = make(Assembly(len(y)), *[cast(p, dtype) for p in parts], of)
-    if not hasattr(node, "terms"):
-        object.__setattr__(node, "terms", tuple(terms))
-        object.__setattr__(node, "story", "")
+    if not hasattr(node, "_terms"):
+        object.__setattr__(node, "_terms", tuple(terms))
     return node
 
 

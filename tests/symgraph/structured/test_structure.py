@@ -1,5 +1,7 @@
 """The structure that a person would find, its formula, and what is answered from it without making the array."""
 
+import pickle
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
@@ -292,6 +294,27 @@ def test_a_structured_tensor_is_a_tensor():
     third = a.T @ (e * (a.sum(axis=1) ** 2))
     for found, expected in zip(f(a, v), [np.sum(dense * dense), dense @ v, third, dense.T, dense], strict=True):
         np.testing.assert_allclose(found, expected)
+
+
+def test_copies_answer_too():
+    """What is rebuilt from other operands has no places and labels, but is the same array."""
+    v = sg.symbol("v", (9,))
+    H = sg.hessian(rosenbrock(z), z)
+    given = {v: np.linspace(-1, 1, 9)}
+    moved = sg.substitute(H, {z: sg.sin(v)})
+    again = pickle.loads(pickle.dumps(sg.substitute(H, {z: sg.constant(np.sin(given[v]))})))
+    batch = sg.vmap(lambda row: sg.hessian(rosenbrock(row), row))(sg.stack([z, z]))
+    wanted = sg.interpret([H], {z: np.sin(given[v])})[0]
+    for copy, at in ((moved, given), (again, {})):
+        assert isinstance(copy, sg.Structured) and str(copy) and copy.story == ""
+        for found, expected in (
+            (copy, wanted), (copy.matvec(np.ones(9)), wanted @ np.ones(9)), (copy.diagonal(), np.diag(wanted)),
+            (copy.solve(np.ones(9)), np.linalg.solve(wanted, np.ones(9))), (copy.csr().data, None),
+        ):  # fmt: skip
+            value = sg.interpret([found], at)[0]
+            if expected is not None:
+                np.testing.assert_allclose(value, expected, rtol=1e-9)
+    np.testing.assert_allclose(sg.interpret([batch], {z: np.sin(given[v])})[0], [wanted, wanted])
 
 
 def test_terms_of_a_deep_residual_network_do_not_double():
