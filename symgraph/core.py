@@ -14,9 +14,9 @@ import gc
 import hashlib
 import operator
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import ref
@@ -629,6 +629,17 @@ def rebuild(node: Tensor, inputs: Sequence[Tensor]) -> Tensor:
     if all(a is b for a, b in zip(node.inputs, inputs, strict=True)):
         return node
     return make(node.op, *(inputs[::-1] if node.flipped else inputs))
+
+
+def with_bodies(node: Tensor, rewritten: Callable[[Sequence[Tensor]], Sequence[Tensor]]) -> Tensor:
+    """`node` with the outputs of the closed sub-graphs of its op rewritten."""
+    changed = {}
+    for field in node.op.bodies:
+        body: Body = getattr(node.op, field)
+        outputs = rewritten(body.outputs)
+        if any(a is not b for a, b in zip(outputs, body.outputs, strict=True)):
+            changed[field] = Body(body.avals, outputs)
+    return make(replace(node.op, **changed), *node.inputs) if changed else node  # type: ignore[type-var]
 
 
 def _as_written(node: Tensor) -> Sequence[Tensor]:

@@ -1,4 +1,4 @@
-"""What the values of a compiled function are called, and the nesting in which they are returned."""
+"""What values are called, in source, text and formulas, and the nesting in which they are returned."""
 
 from __future__ import annotations
 
@@ -69,3 +69,20 @@ def _plain(tree: Any) -> bool:
     if isinstance(tree, list | tuple):
         return type(tree) in (list, tuple) and all(map(_plain, tree))
     return not isinstance(tree, Compound)
+
+
+def output_label(root: Tensor, path: str, otherwise: str) -> str:
+    """What an output is called: its key, its own name, that of what it is the gradient of, or `otherwise`."""
+    key = path.rpartition("[")[2].rstrip("]")
+    if key[:1] in ("'", '"'):
+        return key[1:-1]
+    if not isinstance(root.op, Leaf) and name_of(root):
+        return str(name_of(root))
+    return gradient_name(root) or otherwise
+
+
+def gradient_name(node: Tensor) -> str | None:
+    """`grad_W` for an adjoint of what the user called W."""
+    if isinstance(node.op, Leaf | Constant):
+        return None
+    return next((f"grad_{name_of(f)}" for f in adjoint_of(node) if name_of(f)), None)

@@ -26,13 +26,14 @@ from .core import Body, Bound, Constant, Item, Leaf, Op, Tensor, format_shape, t
 from .dims import Dim, Variable
 from .dtypes import promote, resolve, scalar_type
 from .errors import DTypeError
+from .naming import gradient_name, output_label
 from .ops import code
 from .ops.base import Elementwise, Primitive, as_tensor
 from .ops.code import Code
 from .ops.creation import DimValue
 from .ops.einsum import Einsum
 from .ops.elementwise import Cast, Where
-from .provenance import adjoint_of, name_of
+from .provenance import name_of
 from .pytree import flatten, paths
 
 INLINE = 56
@@ -60,26 +61,10 @@ def to_text(outputs: Any) -> str:
     roots = [as_tensor(leaf) for leaf in leaves]
     single = isinstance(outputs, Tensor)
     labels = [
-        None if single else _label(root, path, i)
+        None if single else output_label(root, path, f"out{i + 1}")
         for i, (root, path) in enumerate(zip(roots, paths(outputs), strict=True))
     ]
     return "\n".join(_Printer(roots).lines(labels))
-
-
-def _label(root: Tensor, path: str, position: int) -> str:
-    """What an output is called: its key, its own name, that of what it is the gradient of, or its number."""
-    key = path.rpartition("[")[2].rstrip("]")
-    if key[:1] in ("'", '"'):
-        return key[1:-1]
-    if not isinstance(root.op, Leaf) and name_of(root):
-        return str(name_of(root))
-    return _gradient_name(root) or f"out{position + 1}"
-
-
-def _gradient_name(node: Tensor) -> str | None:
-    if isinstance(node.op, Leaf | Constant):
-        return None
-    return next((f"grad_{name_of(f)}" for f in adjoint_of(node) if name_of(f)), None)
 
 
 # One node ------------------------------------------------------------------------------------------------------------
@@ -232,7 +217,7 @@ class _Printer:
         name = target or (name_of(node) and self.names.take(str(name_of(node))))
         shared = self.uses[node] > 1 and not _CHEAP.fullmatch(made) and not made.literal
         if not name and (shared or (self.uses[node] and not self._is_last(node) and self._is_long(made))):
-            name = self.names.take(_gradient_name(node) or "") if _gradient_name(node) else self.names.number("t")
+            name = self.names.take(gradient_name(node) or "") if gradient_name(node) else self.names.number("t")
         self.text[node] = self._assign(node, name, made) if name else made
 
     def _assign(self, node: Tensor, name: str, made: Code) -> Code:

@@ -6,9 +6,7 @@ import base64
 import hashlib
 import inspect
 import io
-import keyword
 import re
-import tokenize
 from collections.abc import Callable, Iterable
 from html import escape
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..viz.highlight import highlighted
 from . import model as models
 from .run import FILES, Result, layer_sizes
 
@@ -103,36 +102,6 @@ def listing(source: str, start: int = 1, anchors: bool = False, links: Iterable[
         anchor = f' id="model-{number}"' if anchors else ""
         shown.append(f'<span class="line"{anchor}><i>{number}</i>{line}</span>')
     return "\n".join(shown)
-
-
-def highlighted(source: str) -> list[str]:
-    """The lines of `source` as HTML: everything escaped, tokens marked by kind."""
-    lines = source.rstrip("\n").split("\n")
-    marks: list[list[tuple[int, int, str]]] = [[] for _ in lines]
-    try:
-        for token in tokenize.generate_tokens(io.StringIO(source).readline):
-            kind = _kind(token)
-            (first, left), (last, right) = token.start, token.end
-            for row in range(first, last + 1) if kind else ():
-                begin, end = (left if row == first else 0), (right if row == last else len(lines[row - 1]))
-                marks[row - 1].append((begin, end, kind))
-    except (tokenize.TokenError, IndentationError):
-        return [escape(line) for line in lines]
-    return [_marked(line, found) for line, found in zip(lines, marks, strict=True)]
-
-
-def _kind(token: tokenize.TokenInfo) -> str:
-    if token.type == tokenize.NAME:
-        return "k" if keyword.iskeyword(token.string) else ""
-    return {tokenize.COMMENT: "c", tokenize.STRING: "s", tokenize.NUMBER: "n"}.get(token.type, "")
-
-
-def _marked(line: str, marks: list[tuple[int, int, str]]) -> str:
-    parts, at = [], 0
-    for begin, end, kind in marks:
-        parts += [escape(line[at:begin]), f'<span class="{kind}">{escape(line[begin:end])}</span>']
-        at = end
-    return "".join([*parts, escape(line[at:])])
 
 
 # Pictures ------------------------------------------------------------------------------------------------------------

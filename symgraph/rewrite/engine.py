@@ -8,9 +8,8 @@ names and other relations follow. A pass that changes nothing returns the same o
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 
-from ..core import Body, Tensor, make, rebuild, toposort
+from ..core import Tensor, rebuild, toposort, with_bodies
 from ..dims import same_shape
 from ..errors import SymgraphError
 from ..provenance import current
@@ -155,15 +154,7 @@ class _Walk:
 
     def with_bodies(self, node: Tensor) -> Tensor:
         """`node` with the closed sub-graphs of its op rewritten."""
-        if not node.op.bodies:
-            return node
-        changed = {}
-        for field in node.op.bodies:
-            body: Body = getattr(node.op, field)
-            outputs, _ = rewrite(body.outputs, self.rules, fired=self.fired)
-            if any(a is not b for a, b in zip(outputs, body.outputs, strict=True)):
-                changed[field] = Body(body.avals, outputs)
-        return make(replace(node.op, **changed), *node.inputs) if changed else node  # type: ignore[type-var]
+        return with_bodies(node, lambda outputs: rewrite(outputs, self.rules, fired=self.fired)[0])
 
     def apply(self, node: Tensor) -> Tensor:
         """What the first rule that fires makes of `node`, or `node`."""

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 
-from ..core import Body, Bound, Tensor, make, rebuild, toposort
+from ..core import Body, Bound, Tensor, make, rebuild, toposort, with_bodies
 from ..ops.factored import lu_factor, lu_solve
 from ..ops.linalg import Solve
 from ..ops.mapped import MapRows
@@ -81,13 +81,7 @@ def _with_bodies(node: Tensor) -> Tensor:
     """`node` with the same done inside the closed sub-graphs of its op."""
     if isinstance(node.op, MapRows):
         node = _before_the_loop(node, node.op)
-    changed = {}
-    for field in node.op.bodies:
-        body: Body = getattr(node.op, field)
-        outputs, _ = share_factorizations(body.outputs)
-        if any(a is not b for a, b in zip(outputs, body.outputs, strict=True)):
-            changed[field] = Body(body.avals, outputs)
-    return make(replace(node.op, **changed), *node.inputs) if changed else node  # type: ignore[type-var]
+    return with_bodies(node, lambda outputs: share_factorizations(outputs)[0])
 
 
 def _before_the_loop(node: Tensor, op: MapRows) -> Tensor:

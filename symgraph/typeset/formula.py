@@ -18,11 +18,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core import Bound, Constant, Leaf, Tensor
+from ..naming import gradient_name, output_label
 from ..ops.base import Elementwise, as_tensor
 from ..ops.elementwise import Where
 from ..ops.late import F
 from ..printing import number as is_number
-from ..provenance import adjoint_of, name_of
+from ..provenance import name_of
 from ..pytree import flatten, paths
 from ..structured import Structured
 from . import names
@@ -67,7 +68,7 @@ def lines(outputs: Any) -> list[tuple[str, str]]:
     if isinstance(outputs, Tensor):
         return _Formula(roots, [None]).lines()
     return _Formula(
-        roots, [_label(r, p, i) for i, (r, p) in enumerate(zip(roots, paths(outputs), strict=True))]
+        roots, [output_label(r, p, f"y{i + 1}") for i, (r, p) in enumerate(zip(roots, paths(outputs), strict=True))]
     ).lines()
 
 
@@ -91,21 +92,6 @@ def _aligned(made: Sequence[tuple[str, str]], environment: str) -> str:
         return f"{target} = {text}" if target else text
     body = " \\\\\n".join(f"{target} &= {text}" if target else f"& {text}" for target, text in made)
     return f"\\begin{{{environment}}}\n{body}\n\\end{{{environment}}}"
-
-
-def _label(root: Tensor, path: str, position: int) -> str:
-    key = path.rpartition("[")[2].rstrip("]")
-    if key[:1] in ("'", '"'):
-        return key[1:-1]
-    if not isinstance(root.op, Leaf) and name_of(root):
-        return str(name_of(root))
-    return _gradient_name(root) or f"y{position + 1}"
-
-
-def _gradient_name(node: Tensor) -> str | None:
-    if isinstance(node.op, Leaf | Constant):
-        return None
-    return next((f"grad_{name_of(f)}" for f in adjoint_of(node) if name_of(f)), None)
 
 
 class _Formula:
@@ -174,7 +160,7 @@ class _Formula:
             target = self.names.take(given)
         last = len(self.roots) == 1 and node is self.roots[0]
         if not target and not last and width(made.text) > (SHORT if self.uses[node] > 1 else LONG):
-            adjoint = _gradient_name(node)
+            adjoint = gradient_name(node)
             target = self.names.take(adjoint) if adjoint else self.names.number("t")
         if target:
             self.written.append((target, made.text))

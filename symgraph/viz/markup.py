@@ -5,13 +5,11 @@ Whatever comes from a user or from a source goes through `text`, which leaves no
 
 from __future__ import annotations
 
-import io
-import keyword
-import tokenize
 from collections.abc import Iterable
 from html import escape
 
 from .graphviz_graph import _lines
+from .highlight import text
 from .model import KINDS, Node, Picture
 from .placement import Box, Placement
 from .tracing import Trace
@@ -118,31 +116,3 @@ def support(lines: list[str], start: int) -> str:
         "<details><summary>Lines that every such module carries: workspaces and loops over blocks</summary>"
         f'<div class="support">{shown}</div></details>'
     )
-
-
-def highlighted(source: str) -> list[str]:
-    """The lines of a source as HTML: everything escaped, tokens marked by kind."""
-    lines = source.rstrip("\n").split("\n")
-    marks: list[list[tuple[int, int, str]]] = [[] for _ in lines]
-    kinds = {tokenize.COMMENT: "c", tokenize.STRING: "s", tokenize.NUMBER: "n"}
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        kind = kinds.get(token.type, "")
-        if token.type == tokenize.NAME and keyword.iskeyword(token.string):
-            kind = "k"
-        (first, left), (last, right) = token.start, token.end
-        for row in range(first, last + 1) if kind else ():
-            marks[row - 1].append((left if row == first else 0, right if row == last else len(lines[row - 1]), kind))
-    return [_marked(line, found) for line, found in zip(lines, marks, strict=True)]
-
-
-def _marked(line: str, marks: list[tuple[int, int, str]]) -> str:
-    parts, at = [], 0
-    for begin, end, kind in marks:
-        parts += [text(line[at:begin]), f'<span class="{kind}">{text(line[begin:end])}</span>']
-        at = end
-    return "".join([*parts, text(line[at:])])
-
-
-def text(line: str) -> str:
-    """Plain text as HTML: markup is escaped, and what cannot be seen is spelled out."""
-    return escape("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line))

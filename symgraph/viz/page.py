@@ -24,7 +24,8 @@ from ..errors import CompileError, SymgraphError
 from ..function import Function, function
 from ..ops.base import as_tensor
 from ..pytree import flatten
-from .markup import highlighted, legend, listing, picture_of, support, text
+from .highlight import highlighted, text
+from .markup import legend, listing, picture_of, support
 from .model import KINDS, Picture, clean, painted
 from .placement import Placement, place
 from .render import TIMEOUT, write

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from ...core import Body, Tensor, building, make, rebuild, toposort
+from ...core import Tensor, building, rebuild, toposort, with_bodies
 from ...dims import same
 from ...ops.diagonal import Diagonal
 from ...ops.einsum import Einsum
@@ -59,7 +58,9 @@ class _Planner:
             current.where = node.where
             region = self.regions.get(node)
             if region is None:
-                new = _with_bodies(rebuild(node, [self.done[x] for x in node.inputs]))
+                new = with_bodies(
+                    rebuild(node, [self.done[x] for x in node.inputs]), lambda ys: plan_contractions(ys)[0]
+                )
                 self.products.register(new)
             else:
                 new = Builder(region, self.done, self.products, self.usage).build()
@@ -108,17 +109,6 @@ class _Planner:
 def _is_long(node: Tensor) -> bool:
     """Whether the node is a product of more than two, which must be planned even where what it is part of is not."""
     return isinstance(node.op, Einsum) and len(node.inputs) > 2
-
-
-def _with_bodies(node: Tensor) -> Tensor:
-    """`node` with the contractions of its closed sub-graphs planned."""
-    changed = {}
-    for name in node.op.bodies:
-        body: Body = getattr(node.op, name)
-        outputs, _ = plan_contractions(body.outputs)
-        if any(a is not b for a, b in zip(outputs, body.outputs, strict=True)):
-            changed[name] = Body(body.avals, outputs)
-    return make(replace(node.op, **changed), *node.inputs) if changed else node  # type: ignore[type-var]
 
 
 def _reduced(region: Region) -> tuple[list[frozenset[int]], float]:

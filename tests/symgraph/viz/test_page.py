@@ -17,7 +17,7 @@ import symgraph as sg
 from symgraph.core import Constant, Leaf
 from symgraph.viz import page as pages
 from symgraph.viz import render as rendering
-from symgraph.viz.markup import highlighted
+from symgraph.viz.highlight import highlighted
 from symgraph.viz.model import painted
 from symgraph.viz.page import embedded, view, view_function
 from symgraph.viz.story import told
