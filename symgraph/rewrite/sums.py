@@ -114,7 +114,7 @@ def _opposite(x: Tensor) -> Tensor | None:
             if opposite is not None:
                 return rebuild(x, [*x.inputs[:i], opposite, *x.inputs[i + 1 :]])
     if x.op is F.multiply or isinstance(x.op, Einsum):
-        i = min(range(len(x.inputs)), key=lambda i: elements(x.inputs[i]))
+        i = min(range(len(x.inputs)), key=lambda i: (elements(x.inputs[i]), x.inputs[i].ndim))  # a row, not its column
         if SMALLER * elements(x.inputs[i]) <= elements(x):
             return rebuild(x, [*x.inputs[:i], -x.inputs[i], *x.inputs[i + 1 :]])
     return None

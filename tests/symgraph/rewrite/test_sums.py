@@ -1,5 +1,7 @@
 """Sums in the order in which their terms come, and sparse terms last."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -68,6 +70,16 @@ def test_a_sparse_term_is_added_to_the_other():
     X, k = RNG.normal(size=(5, 3)), np.array([0, 2, 1, 1, 0])
     p = np.exp(X) / np.exp(X).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(f(X, k), (p - np.eye(3)[k]) / 5, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["a", "p", "x", "z"])
+def test_an_outer_product_under_a_diagonal_is_one_whatever_the_names(name):
+    x = symbol(name, (300,))
+    f = sg.function([x], sg.hessian(sg.logsumexp(x), x))
+    assert re.search(r"np\.dot\(\w+\[:, None\], \w+\[None\], out=\w+\)", f.source)
+    value = np.linspace(-1, 1, 300)
+    p = np.exp(value) / np.exp(value).sum()
+    np.testing.assert_allclose(f(value), np.diag(p) - np.outer(p, p), rtol=1e-12, atol=1e-18)
 
 
 def test_long_sums_take_linear_time():
