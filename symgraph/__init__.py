@@ -50,6 +50,7 @@ from .hazards import Hazard, hazards
 from .implicit import implicit
 from .interpreter import interpret
 from .operators import named
+from .provenance import scope
 from .rewrite import simplify, stabilize
 from .roots import root
 from .structured import Structured, hessian, jacobian, laplacian, sparsity

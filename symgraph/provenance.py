@@ -1,19 +1,21 @@
 """Where a node came from: relations held beside the graph, never part of a node's identity.
 
-Three relations: the user's *line* (kept on the node when it is first made), the user's *name* for a node, and
-*adjoint of*, which is many-to-many: one node may be the adjoint of two, and a variable may itself be an adjoint.
-Names and links are weak: they vanish with the nodes they speak of, so nothing outlives its model.
+Three relations: the user's *line* with the *scopes* around it (kept on the node when it is first made), the user's *name*
+for a node, and *adjoint of*, which is many-to-many: one node may be the adjoint of two, and a variable may itself be an
+adjoint. Names and links are weak: they vanish with the nodes they speak of, so nothing outlives its model.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import os
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 from weakref import ref
 
 import numpy as np
@@ -22,8 +24,64 @@ if TYPE_CHECKING:
     from .core import Tensor
 
 V = TypeVar("V")
-Location = tuple[str, int]
-"""A user's file (basename) and line."""
+F = TypeVar("F", bound=Callable[..., object])
+
+
+class Location(NamedTuple):
+    """A user's file (basename) and line, and the scopes that were open there, outermost first."""
+
+    file: str
+    line: int
+    scopes: tuple[scope, ...] = ()
+
+
+class scope:
+    """A part of a model, by name: what is built inside stands in one box where the graph is drawn, its gradients too.
+
+    A `with` block, or a decorator. Scopes nest. Each `scope(name)` is a part of its own, so a loop that opens one in each round
+    makes as many parts; a scope that is kept, and entered again, goes on where it was.
+
+    Scopes are for those who look: they change no value, no name and no generated line.
+
+    Raises `TypeError` for a name that is not a string, `ValueError` for an empty one.
+
+    >>> import symgraph as sg
+    >>> x = sg.symbol("x", (3,))
+    >>> with sg.scope("layer"):
+    ...     h = sg.tanh(2 * x)
+    >>> h.where.scopes
+    (scope('layer'),)
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"scope(name) needs a string, but got {name!r}")
+        if not name.strip():
+            raise ValueError("scope(name) needs a name that is not empty")
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"scope({self.name!r})"
+
+    def __enter__(self) -> scope:
+        current.scopes = (*current.scopes, self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        current.scopes = current.scopes[:-1]
+
+    def __call__(self, f: F) -> F:
+        """`f` with its calls in this scope."""
+
+        @functools.wraps(f)
+        def inside(*args: object, **by_name: object) -> object:
+            with self:
+                return f(*args, **by_name)
+
+        return inside  # type: ignore[return-value]
+
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _INTERNAL = (
@@ -42,11 +100,13 @@ _DEMO = os.path.join(_HERE, "demo") + os.sep  # written as a user writes, so its
 class _Current(threading.local):
     where: Location | None = None
     order: int = 0
+    scopes: tuple[scope, ...] = ()
 
 
 current = _Current()
 """While a pass derives nodes from a node, `current.where` is that node's line; otherwise None and the stack is read.
-While a graph is differentiated, `current.order` is the order of the derivative; what the user writes has order 0."""
+While a graph is differentiated, `current.order` is the order of the derivative; what the user writes has order 0.
+`current.scopes` are the scopes that the user has open, outermost first."""
 
 
 def user_location() -> Location | None:
@@ -57,7 +117,7 @@ def user_location() -> Location | None:
     while frame is not None:
         filename = frame.f_code.co_filename
         if not filename.startswith(_INTERNAL) or filename.startswith(_DEMO):
-            return _shown(filename), frame.f_lineno
+            return Location(_shown(filename), frame.f_lineno, current.scopes)
         frame = frame.f_back
     return None
 
