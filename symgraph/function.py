@@ -151,6 +151,18 @@ class Function:
         rest = f" over {', '.join(self.parameters)}" if self.parameters else ""
         return f"<Function {self.name}({takes}){rest}>"
 
+    def _repr_html_(self) -> str:
+        """The signature, the source in colours, and the graph if it is small, for notebooks."""
+        from .viz.display import html
+
+        return html(self)
+
+    def _repr_svg_(self) -> str | None:
+        """The graph as a picture, for notebooks; None where it is large, gone, or there is no program to draw it."""
+        from .viz.display import svg
+
+        return svg(self)
+
     def __reduce__(self) -> Any:
         return _unpickle, (
             self.source, self.name, self.arguments, self.checks, self.constants, self.parameters, self._restore,
@@ -199,6 +211,12 @@ class Function:
         if self.program is None:
             raise CompileError(f"{self.name} came from a pickle, without its graph: count the cost before pickling")
         return cost(self.program)
+
+    def trace(self) -> Any:
+        """Which lines of the generated source come from which lines of the user, and back; prints as a table."""
+        from .explaining.source_map import source_map
+
+        return source_map(self)
 
     def memory(self, **sizes: int) -> Memory:
         """Bytes of workspace, results and parameters for these sizes: `f.memory(batch=64).workspace`.

@@ -312,6 +312,12 @@ class Operators:
         except Exception:  # a picture of a value must not hide the value
             return None
 
+    def _repr_svg_(self) -> str | None:
+        """The graph as a picture, for notebooks; None where it is large or there is no program to draw it."""
+        from .viz.display import svg
+
+        return svg(self)
+
     def __format__(self, spec: str) -> str:
         if spec:
             raise TypeError(_no_value(self, f"formatting with {spec!r}"))

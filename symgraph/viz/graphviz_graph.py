@@ -13,33 +13,29 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from .model import KINDS, Edge, Node, Picture, picture
+from .picture import KINDS, Edge, Node, Part, Picture
+from .selection import picture
+from .theme import THEMES, Theme, theme_of
 
 FONT = "Helvetica,Arial,sans-serif"
-INK, SOFT, LINK = "#2b3442", "#9aa5b1", "#c2762b"
 
 
-def _style(shape: str, style: str, fill: str, line: str, borders: int = 1, margin: str = "0.12,0.06") -> dict[str, str]:
-    """All attributes that kinds of node differ in, so that one statement changes from any kind to any other."""
-    return {
-        "shape": shape,
-        "style": style,
-        "fillcolor": fill,
-        "color": line,
-        "peripheries": str(borders),
-        "margin": margin,
-    }
+def _shape(shape: str, style: str, borders: int = 1, margin: str = "0.12,0.06") -> dict[str, str]:
+    """All attributes beside colours that kinds of node differ in, so that one statement changes from any kind to any other."""
+    return {"shape": shape, "style": style, "peripheries": str(borders), "margin": margin}
 
 
-STYLES: dict[str, dict[str, str]] = {
-    "input": _style("ellipse", "filled", "#dcebfa", "#4a7fb5"),
-    "parameter": _style("cylinder", "filled", "#dff1e2", "#4f9460"),
-    "constant": _style("note", "filled", "#f1f2f4", "#8a939e"),
-    "op": _style("box", "rounded,filled", "#ffffff", "#7d8896"),
-    "output": _style("box", "filled", "#ffffff", "#2b3442", borders=2),
-    "adjoint": _style("box", "filled", "#fdf0e0", "#c2762b"),
-    "gradient": _style("hexagon", "filled", "#fbdfbd", "#b5651d", margin="0,0.02"),
-    "update": _style("cylinder", "filled,dashed", "#e4f3e6", "#4f9460"),
+SHAPES = {
+    "input": _shape("ellipse", "filled"),
+    "parameter": _shape("cylinder", "filled"),
+    "constant": _shape("note", "filled"),
+    "op": _shape("box", "rounded,filled"),
+    "output": _shape("box", "filled", borders=2),
+    "adjoint": _shape("box", "filled"),
+    "gradient": _shape("hexagon", "filled", margin="0,0.02"),
+    "update": _shape("cylinder", "filled,dashed"),
+    "group": _shape("box3d", "filled"),
+    "more": _shape("box", "rounded,dashed"),
 }
 
 LARGE = 300
@@ -75,36 +71,42 @@ STARTS = (Start("0"), Start(None), Start(None, in_order=False), Start("10"), Sta
 COLUMNS = {0: "forward", 1: "backward"}
 
 
-def to_graphviz(outputs: Any, *, optimize: bool = False, legend: bool = True) -> Any:
+DEEPEST = 6
+"""Parts nested deeper have no box of their own."""
+
+
+def to_graphviz(
+    outputs: Any, *, optimize: bool | str = False, legend: bool = True, theme: str = "light", **choices: Any
+) -> Any:
     """A `graphviz.Digraph` of `outputs`: a tensor, any nesting of tensors, or a `Function`.
 
-    The graph is drawn as it was written; `optimize=True` draws it as rewriting leaves it. Every label is plain text: no name
-    is ever read as markup. The same model gives the same DOT text.
+    The graph is drawn as it was written; `optimize=True` draws it as rewriting leaves it. The other arguments are those of
+    `draw`. Every label is plain text: no name is ever read as markup. The same model gives the same DOT text.
     """
-    return digraph(picture(outputs, optimize), legend)
+    return digraph(picture(outputs, optimize, **choices), legend, theme=theme_of(theme))
 
 
-def digraph(shown: Picture, legend: bool = True, start: Start = STARTS[0]) -> Any:
+def digraph(shown: Picture, legend: bool = True, start: Start = STARTS[0], theme: Theme = THEMES["light"]) -> Any:
     """The picture in DOT, laid out from one of the `STARTS`."""
     graph = _package().Digraph("symgraph")
     large = len(shown.nodes) > LARGE
     shown = _without_crowds(shown) if large else shown
-    graph.attr("graph", **_layout(large))
-    graph.attr("node", fontname=FONT, fontsize="11", fontcolor=INK, height="0.3", penwidth="1.1")
-    graph.attr("edge", color="#5d6875", arrowsize="0.6", penwidth="1.0")
+    graph.attr("graph", **_layout(large, theme))
+    graph.attr("node", fontname=FONT, fontsize="11", fontcolor=theme.ink, height="0.3", penwidth="1.1")
+    graph.attr("edge", color=theme.line, arrowsize="0.6", penwidth="1.0")
     levels = {node.key: node.order for node in shown.nodes}
-    columns = shown.orders if start.in_order else shown.orders[::-1]
-    guided = len(columns) > 1 and not large and start.weight is not None
+    guided = len(shown.orders) > 1 and not large and start.weight is not None
     if guided:
         graph.node("top", label="", shape="point", width="0", height="0", style="invis")
-    for order in columns:
-        nodes = [node for node in shown.nodes if node.order == order]
-        if len(columns) == 1:
-            _add_nodes(graph, nodes)
+    sides = shown.sides
+    for k, side in enumerate(sides):
+        mine = [node for node in shown.nodes if node.side == side]
+        if len(sides) == 1:
+            _add_columns(graph, mine, start, theme, "")
             continue
-        with graph.subgraph(name=f"cluster_{order}") as column:
-            column.attr(**_column(order))
-            _add_nodes(column, nodes)
+        with graph.subgraph(name=f"cluster_side{k}") as half:
+            half.attr(label=side, labeljust="l", style="rounded", color=theme.soft, margin="16", fontsize="13")
+            _add_columns(half, mine, start, theme, f"{k}_")
     if guided:
         for key in _highest(shown, levels):
             graph.edge("top", key, style="invis", weight=start.weight)
@@ -113,10 +115,39 @@ def digraph(shown: Picture, legend: bool = True, start: Start = STARTS[0]) -> An
         graph.body.append(f"\t{{rank=same {forward} {adjoint}}}\n")
     for edge in shown.edges:
         free = not start.across or (edge.kind == "adjoint" and (edge.tail, edge.head) not in rows)
-        _add_edge(graph, edge, levels, {"constraint": "false"} if free else {})
+        _add_edge(graph, edge, levels, {"constraint": "false"} if free else {}, theme)
     if legend:
-        _add_legend(graph, shown, levels, large)
+        _add_legend(graph, shown, levels, large, theme)
     return graph
+
+
+def _add_columns(graph: Any, nodes: list[Node], start: Start, theme: Theme, prefix: str) -> None:
+    """The nodes of each order of derivative in a column of their own; with one order only, there are no columns."""
+    orders = sorted({node.order for node in nodes})
+    for order in orders if start.in_order else orders[::-1]:
+        name = f"{prefix}{order}"
+        if len(orders) == 1:
+            _add_parts(graph, nodes, theme, name)
+            continue
+        with graph.subgraph(name=f"cluster_{name}") as column:
+            column.attr(**_column(order, theme))
+            _add_parts(column, [node for node in nodes if node.order == order], theme, name)
+
+
+def _add_parts(graph: Any, nodes: list[Node], theme: Theme, name: str, depth: int = 0) -> None:
+    """The nodes, those of each part of the model in a box with its name."""
+    inner: dict[Part, list[Node]] = {}
+    for node in nodes:
+        if depth < min(len(node.parts), DEEPEST):
+            inner.setdefault(node.parts[depth], []).append(node)
+    _add_nodes(graph, [node for node in nodes if depth >= min(len(node.parts), DEEPEST)], theme)
+    for k, (part, members) in enumerate(inner.items()):
+        with graph.subgraph(name=f"cluster_{name}_{k}") as box:
+            box.attr(
+                label=label_of([str(part)]), labeljust="l", style="rounded,filled", fillcolor=theme.part,
+                color=theme.frame, margin="8", fontsize="10",
+            )  # fmt: skip
+            _add_parts(box, members, theme, f"{name}_{k}", depth + 1)
 
 
 def _without_crowds(shown: Picture) -> Picture:
@@ -140,9 +171,9 @@ def _package() -> Any:
     return graphviz
 
 
-def _layout(large: bool) -> dict[str, str]:
+def _layout(large: bool, theme: Theme) -> dict[str, str]:
     layout = {
-        "fontname": FONT, "fontsize": "12", "fontcolor": INK, "bgcolor": "white", "pad": "0.25",
+        "fontname": FONT, "fontsize": "12", "fontcolor": theme.ink, "bgcolor": theme.page, "pad": "0.25",
         "nodesep": "0.3", "ranksep": "0.35", "newrank": "true", "outputorder": "edgesfirst",
     }  # fmt: skip
     if large:
@@ -150,29 +181,34 @@ def _layout(large: bool) -> dict[str, str]:
     return layout
 
 
-def _column(order: int) -> dict[str, str]:
+def _column(order: int, theme: Theme) -> dict[str, str]:
     """The box around one order of derivative."""
     label = COLUMNS.get(order, f"derivative of order {order}")
     return {
-        "label": label, "labeljust": "l", "style": "rounded,filled", "color": "#e3e7ec", "margin": "14",
-        "fillcolor": "#f8fafc" if order == 0 else "#fffaf4",
+        "label": label, "labeljust": "l", "style": "rounded,filled", "color": theme.frame, "margin": "14",
+        "fillcolor": theme.columns[order > 0],
     }  # fmt: skip
 
 
-def _add_nodes(graph: Any, nodes: Iterable[Node]) -> None:
+def _style(kind: str, theme: Theme) -> dict[str, str]:
+    fill, line = theme.kinds[kind]
+    return {**SHAPES[kind], "fillcolor": fill, "color": line}
+
+
+def _add_nodes(graph: Any, nodes: Iterable[Node], theme: Theme) -> None:
     kind = ""
     for node in nodes:
         if node.kind != kind:
             kind = node.kind
-            graph.attr("node", **STYLES[kind])
+            graph.attr("node", **_style(kind, theme))
         graph.node(node.key, label=label_of(_lines(node)), tooltip=label_of([node.where or node.op]))
 
 
 def _lines(node: Node) -> list[str]:
     """The text of a node, its role, its type; the last two on one line where that is short."""
-    if node.role and len(node.role) + len(node.type) <= SHORT:
+    if node.role and node.type and len(node.role) + len(node.type) <= SHORT:
         return [node.text, f"{node.role}, {node.type}"]
-    return [node.text, *([node.role] if node.role else []), node.type]
+    return [line for line in (node.text, node.role, node.type) if line]
 
 
 def label_of(lines: Iterable[str]) -> Any:
@@ -183,12 +219,12 @@ def label_of(lines: Iterable[str]) -> Any:
     return graphviz.nohtml("\\n".join(plain))
 
 
-def _add_edge(graph: Any, edge: Edge, levels: dict[str, int], across: dict[str, str]) -> None:
+def _add_edge(graph: Any, edge: Edge, levels: dict[str, int], across: dict[str, str], theme: Theme) -> None:
     tail, head = levels[edge.tail], levels[edge.head]
     if edge.kind == "adjoint":
-        graph.edge(edge.tail, edge.head, style="dashed", color=LINK, dir="none", penwidth="1.2", **across)
+        graph.edge(edge.tail, edge.head, style="dashed", color=theme.link, dir="none", penwidth="1.2", **across)
     elif tail != head:
-        graph.edge(edge.tail, edge.head, color=SOFT, penwidth="0.8", **across)
+        graph.edge(edge.tail, edge.head, color=theme.soft, penwidth="0.8", **across)
     elif head % 2:
         graph.edge(edge.head, edge.tail, dir="back")
     else:
@@ -257,16 +293,19 @@ def _highest(shown: Picture, levels: dict[str, int]) -> list[str]:
     return [n.key for n in sorted(shown.nodes, key=lambda n: n.order) if n.key not in lower]
 
 
-def _add_legend(graph: Any, shown: Picture, levels: dict[str, int], large: bool) -> None:
+def _add_legend(graph: Any, shown: Picture, levels: dict[str, int], large: bool, theme: Theme) -> None:
     """One sample of every kind of node in the picture, in a row below it."""
     kinds = [kind for kind in KINDS if any(node.kind == kind for node in shown.nodes)]
     with graph.subgraph(name="cluster_legend") as box:
         box.attr(
-            label="legend", labeljust="l", style="rounded", color="#e3e7ec", margin="8", fontsize="10", rank="same"
+            label="legend", labeljust="l", style="rounded", color=theme.frame, margin="8", fontsize="10", rank="same"
         )
         for kind in kinds:
             box.node(
-                f"legend_{kind}", label=label_of([KINDS[kind]]), tooltip="legend", **{**STYLES[kind], "fontsize": "9"}
+                f"legend_{kind}",
+                label=label_of([KINDS[kind]]),
+                tooltip="legend",
+                **{**_style(kind, theme), "fontsize": "9"},
             )
         for left, right in pairwise(kinds):
             box.edge(f"legend_{left}", f"legend_{right}", style="invis")

@@ -10,7 +10,7 @@ from html import escape
 
 from .graphviz_graph import _lines
 from .highlight import text
-from .model import KINDS, Node, Picture
+from .picture import KINDS, Node, Picture
 from .placement import Box, Placement
 from .tracing import Trace
 
@@ -32,6 +32,11 @@ def picture_of(shown: Picture, placed: Placement) -> Iterable[str]:
         yield f'<rect class="column{" odd" * (order % 2)}" {place} rx="10"/>'
         title = TITLES.get(order, f"order {order}")
         yield f'<text class="title" x="{x + 12:.1f}" y="{y + 19:.1f}">{title}</text>'
+    for frame in placed.frames:
+        x, y = frame.box.x - frame.box.width / 2, frame.box.y - frame.box.height / 2
+        place = f'x="{x:.1f}" y="{y:.1f}" width="{frame.box.width:.1f}" height="{frame.box.height:.1f}"'
+        yield f'<rect class="part" {place} rx="7"/><text class="part-title" x="{x + 6:.1f}" y="{y + 11:.1f}">'
+        yield f"{text(frame.name)}</text>"
     yield '<g id="edges">'
     level = {node.key: node.order for node in shown.nodes}
     for route in placed.routes:
@@ -78,10 +83,13 @@ def shape(kind: str, width: float, height: float) -> str:
         s = w - min(w / 3, 14)
         points = [(-w, 0.0), (-s, -h), (s, -h), (w, 0.0), (s, h), (-s, h)]
         return f'<polygon class="shape" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>'
+    if kind == "group":
+        behind = f'x="{-w + 4:.1f}" y="{-h + 4:.1f}" width="{width:.1f}" height="{height:.1f}"'
+        return f'<rect class="shape" {behind} rx="4"/><rect class="shape" {box} rx="4"/>'
     if kind == "output":
         inner = f'x="{-w + 3:.1f}" y="{-h + 3:.1f}" width="{width - 6:.1f}" height="{height - 6:.1f}"'
         return f'<rect class="shape" {box}/><rect class="shape" {inner}/>'
-    return f'<rect class="shape" {box} rx="{6 if kind == "op" else 1}"/>'
+    return f'<rect class="shape" {box} rx="{6 if kind in ("op", "more") else 1}"/>'
 
 
 def legend(shown: Picture) -> Iterable[str]:

@@ -15,74 +15,17 @@ from typing import Any
 from ..core import Constant, Item, Leaf, Symbol, Tensor, format_shape, toposort
 from ..errors import SymgraphError
 from ..function import Function
-from ..ops.base import as_tensor
+from ..ops.base import Elementwise, as_tensor
 from ..ops.code import Code
+from ..ops.elementwise import Cast, ComplexAbs, Conjugate, Imag, Real, StopGradient, Where
 from ..parameter import Parameter
 from ..printing import expression, number
 from ..provenance import adjoint_of, format_location, name_of
 from ..pytree import flatten, paths
 from ..rewrite import SIMPLIFY, STABILIZE, sequence
 from ..structured import Structured
-
-KINDS = {
-    "input": "input",
-    "parameter": "parameter",
-    "constant": "constant",
-    "op": "operation",
-    "output": "output",
-    "adjoint": "adjoint of ...",
-    "gradient": "gradient of ...",
-    "update": "update of ...",
-}
-"""The kinds of node, and what each says of itself."""
-
-LONGEST = 36
-"""Longer texts are cut."""
-
-BLANK = "•"
-"""An operand that has no name of its own: the edge says where it comes from."""
-
-
-@dataclass(frozen=True)
-class Node:
-    """A node of the picture, named `n0`, `n1`, ... in the order of the computation."""
-
-    key: str
-    kind: str
-    order: int
-    text: str
-    """What it computes: `sin(x1)`."""
-    role: str
-    """What it is: `gradient of x1`; empty for a plain op."""
-    type: str
-    """Shape and dtype."""
-    op: str
-    name: str
-    where: str
-    """The user's file and line."""
-
-
-@dataclass(frozen=True)
-class Edge:
-    """A value used (`kind` value, at a position among the operands) or the link from a node to its adjoint."""
-
-    tail: str
-    head: str
-    kind: str = "value"
-    position: int = 0
-
-
-@dataclass(frozen=True)
-class Picture:
-    """Everything that is drawn."""
-
-    nodes: tuple[Node, ...]
-    edges: tuple[Edge, ...]
-
-    @property
-    def orders(self) -> list[int]:
-        """The orders that occur."""
-        return sorted({node.order for node in self.nodes})
+from .parts import parts
+from .picture import BLANK, LONGEST, Edge, Node, Picture, clean
 
 
 @dataclass(frozen=True)
@@ -97,20 +40,24 @@ class _Graph:
     links: dict[Tensor, list[Tensor]]
     """The forward nodes whose adjoint each node is."""
     names: dict[Tensor, str]
+    became: Mapping[Tensor, Tensor]
+    """What each node as written is in this graph, where rewriting changed it."""
 
 
-def picture(outputs: Any, optimize: bool = False) -> Picture:
-    """The picture of `outputs`: a tensor, any nesting of tensors, or a `Function` (with its updates).
+def painted(
+    outputs: Any, optimize: bool = False, by: str = "scope", constants: bool = True
+) -> tuple[Picture, dict[Tensor, str]]:
+    """The picture of `outputs`, a tensor, any nesting of tensors, or a `Function` with its updates, and where tensors are in it.
 
-    The graph is drawn as the user wrote it; with `optimize=True`, as rewriting leaves it.
+    The graph is drawn as the user wrote it; with `optimize=True`, as rewriting leaves it. `by` tells what makes its parts.
+    Without `constants`, arrays are written into the nodes that use them. The second result has the key of each node that
+    is drawn, by the tensor, and with `optimize=True` also by the tensor as written.
     """
-    return painted(outputs, optimize)[0]
-
-
-def painted(outputs: Any, optimize: bool = False) -> tuple[Picture, dict[Tensor, str]]:
-    """The picture, and the key in it of each tensor that is drawn."""
-    painter = _Painter(_graph(outputs, optimize))
-    return painter.paint(), painter.keys
+    graph = _graph(outputs, optimize)
+    painter = _Painter(graph, by, constants)
+    shown = painter.paint()
+    before = {old: painter.keys[new] for old, new in graph.became.items() if new in painter.keys}
+    return shown, {**before, **painter.keys}
 
 
 def _graph(outputs: Any, optimize: bool) -> _Graph:
@@ -136,12 +83,13 @@ def _graph(outputs: Any, optimize: bool) -> _Graph:
     present = set(order)
     links = {node: [f for f in adjoint_of(node) if f in present and f is not node] for node in order}
     level = _levels(order, links)
+    successor: Mapping[Tensor, Tensor] = {}
     if optimize:
         roots, successor = sequence(roots, (STABILIZE + SIMPLIFY,))
         level, links, names = _carried(order, toposort(roots), successor, level, links, names)
     for parameter, i in targets:
         updates.setdefault(roots[i], []).append(parameter)  # type: ignore[arg-type]
-    return _Graph(roots, labels, updates, level, links, names)
+    return _Graph(roots, labels, updates, level, links, names, successor)
 
 
 def _labels(tree: Any, roots: Sequence[Tensor]) -> list[str]:
@@ -209,16 +157,22 @@ def _carried(
     return _with_constants(after, moved, found), moved, renamed
 
 
+BY_ELEMENTS = (Elementwise, Where, Cast, Real, Imag, Conjugate, ComplexAbs, StopGradient)
+"""The ops that work element by element."""
+
+
 class _Painter:
     """One picture in the making."""
 
-    def __init__(self, graph: _Graph) -> None:
+    def __init__(self, graph: _Graph, by: str, constants: bool) -> None:
         self.graph = graph
+        self.constants = constants
         self.order = toposort(graph.roots)
         self.roots = set(graph.roots)
         self.links = graph.links
         self.level = graph.level
         self.seeds = {n for n in self.order if isinstance(n.op, Constant) and self.links[n]}
+        self.parts = parts(self.order, self.links, graph.names, by)
         self.keys: dict[Tensor, str] = {}
         self.nodes: list[Node] = []
         self.edges: list[Edge] = []
@@ -239,6 +193,8 @@ class _Painter:
         for node in self.order:
             used.update(x for x in node.inputs if number(x) is None or (x in self.seeds and self._from_seed(node)))
         found = self.roots | {n for n in used if number(n) is None or n in self.seeds}
+        if not self.constants:
+            found -= {n for n in found if isinstance(n.op, Constant) and n not in self.seeds and n not in self.roots}
         return {n for n in self.order if n in found}
 
     def _from_seed(self, node: Tensor) -> bool:
@@ -251,7 +207,8 @@ class _Painter:
             written = short_number(x)
             if written is None:
                 name = self.graph.names.get(x)
-                written = Code(clean(name, 16), aval=x.aval) if name else Code(BLANK, aval=x.aval)
+                blank = "array" if isinstance(x.op, Constant) and not self.constants else BLANK
+                written = Code(clean(name, 16) if name else blank, aval=x.aval)
             words.append(written)
         return words
 
@@ -274,8 +231,9 @@ class _Painter:
             elif shown := self._label(node) or clean(name):
                 text = f"{shown} = {text}"
         return Node(
-            key, kind, self.level[node], text, role, _type(node), node.op.name, name, format_location(node.where)
-        )
+            key, kind, self.level[node], text, role, _type(node), node.op.name, name, format_location(node.where),
+            self.parts.get(node, ()), isinstance(node.op, BY_ELEMENTS),
+        )  # fmt: skip
 
     def _text(self, node: Tensor) -> str:
         written = short_number(node)
@@ -340,7 +298,7 @@ class _Painter:
 
     def _stand_in(self, node: Tensor, kind: str, order: int, text: str, role: str) -> None:
         key = f"n{len(self.nodes)}"
-        self.nodes.append(Node(key, kind, order, text, role, _type(node), "stand-in", "", ""))
+        self.nodes.append(Node(key, kind, order, text, role, _type(node), "stand-in", "", "", self.parts.get(node, ())))
         self.edges.append(Edge(self.keys[node], key))
         if kind == "gradient":
             self.edges += [Edge(self.keys[f], key, "adjoint") for f in self.links[node][:MOST_LINKS] if f in self.keys]
@@ -354,12 +312,6 @@ class _Painter:
 
 MOST_LINKS = 3
 """One value may be the adjoint of very many (every step of a sum); more links than this say no more."""
-
-
-def clean(text: str, longest: int = LONGEST) -> str:
-    """A name as it may be shown: control characters and direction marks spelled out, and not too long."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
 def short_number(node: Tensor) -> Code | None:

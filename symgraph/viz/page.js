@@ -174,7 +174,7 @@ function tell() {
   told.replaceChildren(make("p", n.formula ?? n.text, "formula"), list);
 }
 
-// Groups: the nodes of one line in one box ------------------------------------------------------------------------
+// Groups: the nodes of one part or line in one box ------------------------------------------------------------------------
 
 function middle(k) {
   let x = 0, y = 0;
@@ -216,7 +216,7 @@ function bundle() {
   $("bundles").replaceChildren(...bundles);
   const all = groups.length > 0 && state.closed.size === groups.length;
   $("fold").setAttribute("aria-pressed", String(all));
-  $("fold").textContent = all ? "Expand lines" : "Collapse lines";
+  $("fold").textContent = all ? "Expand all" : "Collapse all";
 }
 function fold(k) {
   state.closed.add(k);

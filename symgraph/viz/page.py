@@ -26,9 +26,10 @@ from ..ops.base import as_tensor
 from ..pytree import flatten
 from .highlight import highlighted, text
 from .markup import legend, listing, picture_of, support
-from .model import KINDS, Picture, clean, painted
+from .picture import KINDS, Picture, clean
 from .placement import Placement, place
 from .render import TIMEOUT, write
+from .selection import Choice, check_size, selected
 from .story import cut, formula, rewrites, told, values
 from .tracing import Trace, trace
 
@@ -41,6 +42,11 @@ def view(
     path: Any,
     values: Mapping[Tensor, Any] | None = None,
     *,
+    by: str = "scope",
+    depth: int | None = None,
+    focus: Any = None,
+    radius: int = 2,
+    collapse: Any = (),
     engine: str | None = None,
     timeout: float = TIMEOUT,
 ) -> Path:
@@ -50,11 +56,13 @@ def view(
     given), which lines belong to which nodes, the rewrite rules that lie between them, and with `values` for the symbols,
     `{symbol: value}`, the value of every node. The file holds all it needs, and loads nothing.
 
-    The graph is laid out by a Graphviz program, as for `draw`: `engine`, or the system's `dot`, or that of graphviz-pure.
+    `by`, `depth`, `focus`, `radius` and `collapse` choose what of the graph is shown, as in `draw`; on the page, parts of the
+    model can be collapsed and expanded. The graph is laid out by a Graphviz program, as for `draw`: `engine`, or the
+    system's `dot`, or that of graphviz-pure.
 
-    Raises `ValueError` for a suffix other than .html, `OSError` where the path cannot be written, `SymgraphError` for a
-    graph that is too large or cannot be laid out, and for `values` that do not fit what a call with them would raise. A
-    call that fails writes nothing.
+    Raises `ValueError` for a suffix other than .html and for choices that are none, `OSError` where the path cannot be
+    written, `SymgraphError` for a graph that is too large or cannot be laid out, and for `values` that do not fit what a
+    call with them would raise. A call that fails writes nothing.
 
     Example::
 
@@ -63,9 +71,10 @@ def view(
         view({"y": y, "slope": grad(y, x)}, "model.html", {x: 2.0})
     """
     target = _target(path)
-    f = _with_graph(outputs) if isinstance(outputs, Function) else _compiled(outputs)
+    choice = Choice(False, by, depth, focus, radius, collapse)
+    f = _with_graph(outputs) if isinstance(outputs, Function) else _compiled(outputs, choice)
     by_name = None if values is None else _by_name(f, values)
-    return _write(f, target, (), by_name, engine, timeout)
+    return _write(f, target, choice, (), by_name, engine, timeout)
 
 
 def view_function(
@@ -82,7 +91,7 @@ def view_function(
         view_function(function([x], tanh(x).sum()), "model.html", [0.5, -1.0])
     """
     sample = by_name if args or by_name or not f.arguments else None
-    return _write(_with_graph(f), _target(path), args, sample, engine, timeout)
+    return _write(_with_graph(f), _target(path), Choice(), args, sample, engine, timeout)
 
 
 def _target(path: Any) -> Path:
@@ -94,12 +103,12 @@ def _target(path: Any) -> Path:
     return target
 
 
-def _compiled(outputs: Any) -> Function:
+def _compiled(outputs: Any, choice: Choice) -> Function:
     """The outputs as a function of all their symbols, in the style that is made for reading."""
     roots = [as_tensor(leaf) for leaf in flatten(outputs)[0]]
     if not roots:
         raise SymgraphError("there is nothing to view: the outputs hold no tensor")
-    _check_size(len(painted(outputs)[0].nodes))
+    check_size(len(selected(outputs, choice)[0].nodes), MOST, "a page")
     symbols = [node for node in toposort(roots) if isinstance(node.op, Symbol)]
     labels: dict[str, Tensor] = {}
     for x in symbols:
@@ -127,24 +136,17 @@ def _by_name(f: Function, given: Mapping[Tensor, Any]) -> dict[str, Any]:
     return {names[x]: value for x, value in given.items()}
 
 
-def _check_size(count: int) -> None:
-    if count > MOST:
-        raise SymgraphError(
-            f"the graph has {count:,} nodes, and a page holds at most {MOST:,}. View a part of it (an inner value in the "
-            "place of the outputs, one step of a loop, one layer), or write its text with draw(outputs, 'model.dot')."
-        )
-
-
 def _write(
     f: Function,
     target: Path,
+    choice: Choice,
     args: tuple[Any, ...],
     by_name: Mapping[str, Any] | None,
     engine: str | None,
     timeout: float,
 ) -> Path:
-    shown, keys = painted(f)
-    _check_size(len(shown.nodes))
+    shown, keys = selected(f, choice)
+    check_size(len(shown.nodes), MOST, "a page")
     found = values(f, args, by_name) if by_name is not None else None
     write(target, page(f, shown, keys, place(shown, engine, timeout), found).encode())
     return target
@@ -209,7 +211,8 @@ def _data(
     f: Function, shown: Picture, keys: Mapping[Tensor, str], links: Trace, found: Mapping[Tensor, Any] | None
 ) -> dict[str, Any]:
     """All that the script knows, nodes in the order in which they are computed."""
-    tensors = {key: node for node, key in keys.items()}
+    several = {node.key for node in shown.nodes if node.kind == "group"}
+    tensors = {key: node for node, key in keys.items() if key not in several}
     rules = rewrites(f)
     at = {node.key: i for i, node in enumerate(shown.nodes)}
     operands: dict[str, list[int]] = {key: [] for key in at}
@@ -253,15 +256,15 @@ def _statement(line: str) -> str:
 
 
 def _groups(shown: Picture) -> list[dict[str, Any]]:
-    """The nodes that one line of the user's program made, forward and backward apart."""
-    found: dict[tuple[str, int], list[int]] = {}
+    """The nodes of each part of the model, elsewhere of each line of the program, forward and backward apart."""
+    found: dict[tuple[str, int, bool], list[int]] = {}
     for i, node in enumerate(shown.nodes):
-        place = getattr(node, "scope", "") or node.where
-        if place and node.kind not in ("input", "parameter"):
-            found.setdefault((place, node.order), []).append(i)
+        place = " / ".join(map(str, node.parts)) or node.where
+        if place and node.kind not in ("input", "more") and (node.parts or node.kind != "parameter"):
+            found.setdefault((place, node.order, bool(node.parts)), []).append(i)
     groups = []
-    for (where, order), members in found.items():
-        rounds = _rounds(shown, members) if len(members) > CROWD else [members]
+    for (where, order, is_part), members in found.items():
+        rounds = _rounds(shown, members) if len(members) > CROWD and not is_part else [members]
         for k, part in enumerate(rounds, 1):
             label = clean(where, 60) + (f", round {k}" if len(rounds) > 1 else "")
             if len(part) > 1:

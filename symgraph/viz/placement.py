@@ -8,9 +8,10 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from .graphviz_graph import LARGE, LINK, digraph
-from .model import Edge, Picture
-from .render import TIMEOUT, _forward_left, render
+from .graphviz_graph import DEEPEST, LARGE, digraph
+from .picture import Edge, Part, Picture
+from .render import TIMEOUT, forward_left, render
+from .theme import THEMES
 
 INCH = 72
 MARGIN = 24
@@ -44,14 +45,24 @@ class Route:
 
 
 @dataclass(frozen=True)
+class Frame:
+    """A part of the model: its name, and a box around its nodes of one order."""
+
+    name: str
+    box: Box
+
+
+@dataclass(frozen=True)
 class Placement:
-    """A picture with places for its nodes, its edges, and the column of each order of derivative."""
+    """A picture with places for its nodes, its edges, the parts of the model, and the column of each order of derivative."""
 
     width: float
     height: float
     boxes: dict[str, Box]
     routes: tuple[Route, ...]
     columns: dict[int, Box]
+    frames: tuple[Frame, ...]
+    """Outer parts before those inside them."""
 
 
 def place(shown: Picture, engine: str | None = None, timeout: float = TIMEOUT) -> Placement:
@@ -60,7 +71,7 @@ def place(shown: Picture, engine: str | None = None, timeout: float = TIMEOUT) -
     Raises `ImportError` and `SymgraphError` as `draw` does where there is no program, or it fails.
     """
     if len(shown.orders) > 1 and len(shown.nodes) <= LARGE:
-        source = _forward_left(shown, False, engine, timeout)
+        source = forward_left(shown, False, THEMES["light"], engine, timeout)
     else:
         source = digraph(shown, legend=False).source
     return _read(render(source, "plain", engine, timeout).decode(), shown)
@@ -85,7 +96,7 @@ def _read(text: str, shown: Picture) -> Placement:
             count = int(words[2])
             numbers = [float(word) * INCH for word in words[3 : 3 + 2 * count]]
             points = tuple((x, height - y) for x, y in zip(numbers[::2], numbers[1::2]))
-            curves.setdefault((words[0], words[1], words[-1] == LINK), []).append(points)
+            curves.setdefault((words[0], words[1], words[-1] == THEMES["light"].link), []).append(points)
     left = min((x - w / 2 for x, _, w, _ in found.values()), default=0.0) - MARGIN
     top = min((y - h / 2 for _, y, _, h in found.values()), default=0.0) - 2 * MARGIN
     right = max((x + w / 2 for x, _, w, _ in found.values()), default=0.0) + MARGIN
@@ -100,7 +111,21 @@ def _read(text: str, shown: Picture) -> Placement:
     columns = {order: _around([boxes[n.key] for n in shown.nodes if n.order == order]) for order in shown.orders}
     far = [b.x + b.width / 2 for b in boxes.values()] + [x for r in routes for x, _ in r.points]
     low = [b.y + b.height / 2 for b in boxes.values()] + [y for r in routes for _, y in r.points]
-    return Placement(max(far) + MARGIN, max(low) + MARGIN, boxes, tuple(routes), columns)
+    return Placement(max(far) + MARGIN, max(low) + MARGIN, boxes, tuple(routes), columns, _frames(shown, boxes))
+
+
+def _frames(shown: Picture, boxes: dict[str, Box]) -> tuple[Frame, ...]:
+    """The parts of the model, those of each order of derivative apart."""
+    members: dict[tuple[int, tuple[Part, ...]], list[Box]] = {}
+    deepest = max((min(len(n.parts), DEEPEST) for n in shown.nodes), default=0)
+    for depth in range(deepest, 0, -1):  # from inside out: a part is drawn around the frames of its parts
+        for n in shown.nodes:
+            if len(n.parts[:DEEPEST]) == depth and n.key in boxes:
+                members.setdefault((n.order, n.parts[:depth]), []).append(boxes[n.key])
+        for order, path in [key for key in members if len(key[1]) == depth and depth > 1]:
+            members.setdefault((order, path[:-1]), []).append(_framed(members[order, path]))
+    found = sorted(members.items(), key=lambda entry: len(entry[0][1]))
+    return tuple(Frame(str(path[-1]), _framed(around)) for (_, path), around in found)
 
 
 def _is_backward_left(shown: Picture, x: dict[str, float]) -> bool:
@@ -120,9 +145,13 @@ def _curve(curves: dict[tuple[str, str, bool], list[tuple[Point, ...]]], edge: E
     return ()
 
 
-def _around(boxes: list[Box]) -> Box:
+def _framed(boxes: list[Box]) -> Box:
+    return _around(boxes, 7, 12)
+
+
+def _around(boxes: list[Box], margin: float = MARGIN / 2, title: float = MARGIN / 2 + 4) -> Box:
     """The box around boxes, with room for a title."""
     left, right = min(b.x - b.width / 2 for b in boxes), max(b.x + b.width / 2 for b in boxes)
     top, bottom = min(b.y - b.height / 2 for b in boxes), max(b.y + b.height / 2 for b in boxes)
-    left, right, top, bottom = left - MARGIN / 2, right + MARGIN / 2, top - MARGIN - 4, bottom + MARGIN / 2
+    left, right, top, bottom = left - margin, right + margin, top - margin - title, bottom + margin
     return Box((left + right) / 2, (top + bottom) / 2, right - left, bottom - top)

@@ -16,7 +16,9 @@ from typing import Any
 
 from ..errors import SymgraphError
 from .graphviz_graph import LARGE, STARTS, digraph
-from .model import Picture, picture
+from .picture import Picture
+from .selection import MOST, Choice, check_size, selected
+from .theme import Theme, theme_of
 
 FORMATS = ("svg", "png", "pdf", "dot", "gv")
 TIMEOUT = 60.0
@@ -27,19 +29,45 @@ def draw(
     outputs: Any,
     path: Any,
     *,
-    optimize: bool = False,
+    optimize: bool | str = False,
+    by: str = "scope",
+    depth: int | None = None,
+    focus: Any = None,
+    radius: int = 2,
+    collapse: Any = (),
+    theme: str = "light",
     legend: bool = True,
     engine: str | None = None,
     timeout: float = TIMEOUT,
 ) -> Path:
     """Draw `outputs` (a tensor, any nesting of tensors, or a `Function`) into a file, and return its path.
 
-    The suffix chooses the format: svg, png, pdf, or dot (gv) for the text of the graph alone. `engine` is the Graphviz
-    program to run; by default the system's `dot`, else that of the graphviz-pure package. The graph is drawn as it was
-    written; `optimize=True` draws it as rewriting leaves it.
+    The forward graph stands on the left, each order of derivative in a column beside it, every adjoint next to the node
+    whose adjoint it is. The suffix of `path` chooses the format: svg, png, pdf, or dot (gv) for the text of the graph alone.
 
-    Raises `ValueError` for another suffix, `OSError` where the path cannot be written, and `SymgraphError` when there is no
-    program, or it fails or takes longer than `timeout` seconds; the DOT text is then left beside the path.
+    What is drawn:
+
+    - `optimize`: False for the graph as it was written, True as rewriting leaves it, `"both"` for the two side by side.
+    - `by`: what makes the boxes around parts of the model: the scopes that were open (`"scope"`), named values (`"name"`:
+      each with what flows into it alone), or the lines of the program (`"line"`).
+    - `depth`: parts nested deeper are drawn as one node each; 0 draws every part as one.
+    - `focus`: a tensor, a name, or several; what is farther than `radius` edges from them is left out.
+    - `collapse`: what else is drawn as one node: `"elementwise"` (runs of elementwise steps), `"repeats"` (parts that come
+      again, like the layers of a loop), `"constants"` (arrays, written where they are used), `"parts"`, the name of a part, a
+      list of these, or `"auto"`: as much as it takes for a readable picture.
+
+    How: `theme` is `"light"`, `"dark"` or `"print"` (no colours), `legend=False` leaves the legend out, and `engine` is the
+    Graphviz program to run; by default the system's `dot`, else that of the graphviz-pure package.
+
+    Raises `ValueError` for another suffix or an argument that is none of these, `OSError` where the path cannot be written,
+    and `SymgraphError` for a name that is not in the graph, for more than 4000 nodes, and when there is no Graphviz program,
+    or it fails or takes longer than `timeout` seconds; the DOT text is then left beside the path.
+
+    Example::
+
+        with scope("layer"):
+            h = tanh(x @ W)
+        draw(function([x], h.sum()), "model.svg", depth=0, theme="dark")
     """
     target = Path(path)
     suffix = target.suffix.lower().lstrip(".")
@@ -47,33 +75,47 @@ def draw(
         raise ValueError(f"{target.name} must end in one of {', '.join('.' + f for f in FORMATS)}")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"the folder {target.parent} does not exist")
-    shown = picture(outputs, optimize)
-    source = digraph(shown, legend).source
+    colours = theme_of(theme)
+    shown = selected(outputs, Choice(optimize, by, depth, focus, radius, collapse))[0]
     if suffix in ("dot", "gv"):
-        write(target, source.encode())
+        write(target, digraph(shown, legend, theme=colours).source.encode())
         return target
+    check_size(len(shown.nodes), MOST, "a picture")
     try:
-        if len(shown.orders) > 1 and len(shown.nodes) <= LARGE:
-            source = _forward_left(shown, legend, engine, timeout)
-        image = render(source, suffix, engine, timeout)
+        image = image_of(shown, suffix, legend, colours, engine, timeout)
     except SymgraphError as error:
         beside = target.with_suffix(".dot")
-        write(beside, source.encode())
+        write(beside, digraph(shown, legend, theme=colours).source.encode())
         raise SymgraphError(f"{error} The graph is in {beside}.") from None
     write(target, image)
     return target
 
 
-def _forward_left(shown: Picture, legend: bool, engine: str | None, timeout: float) -> str:
+def image_of(shown: Picture, format: str, legend: bool, theme: Theme, engine: str | None, timeout: float) -> bytes:
+    """The picture as the bytes of a file in `format`."""
+    if len(shown.orders) > 1 and len(shown.nodes) <= LARGE:
+        source = forward_left(shown, legend, theme, engine, timeout)
+    else:
+        source = digraph(shown, legend, theme=theme).source
+    return render(source, format, engine, timeout)
+
+
+def forward_left(shown: Picture, legend: bool, theme: Theme, engine: str | None, timeout: float) -> str:
     """The DOT text from the first start that puts the columns in order from left to right."""
     first = ""
     for start in STARTS:
-        source = digraph(shown, legend, start).source
+        source = digraph(shown, legend, start, theme).source
         first = first or source
         lines = render(source, "plain", engine, timeout).decode().splitlines()
         x = {words[1]: float(words[2]) for line in lines if (words := line.split())[:1] == ["node"]}
-        middles = [[x[n.key] for n in shown.nodes if n.order == order and n.key in x] for order in shown.orders]
-        means = [sum(m) / max(len(m), 1) for m in middles]
+        columns: dict[tuple[str, int], list[float]] = {}
+        for node in shown.nodes:
+            if node.key in x:
+                columns.setdefault((node.side, node.order), []).append(x[node.key])
+        means = [
+            sum(columns[key]) / len(columns[key])
+            for key in sorted(columns, key=lambda k: (shown.sides.index(k[0]), k[1]))
+        ]
         if means == sorted(means):
             return source
     return first

@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Constant, Item, Leaf, Tensor, rebuild, toposort
+from ..core import Leaf, Tensor, toposort
 from ..errors import SymgraphError
-from ..explanation import DEPTH, _Line, title
+from ..explaining.rewriting import Rewriting, history
+from ..explaining.text import formula as expressed
 from ..function import Function
-from ..pipeline import Trail, rewritten
-from ..printing import expression, without_cast
-from ..structured import Structured
-from .model import clean
+from .picture import clean
 
 LONGEST = 400
 """Longer formulas are cut."""
@@ -33,14 +31,7 @@ MOST_RULES = 6
 
 def formula(node: Tensor) -> str:
     """What a node computes, to a depth; parts that lie deeper are letters, or go by their names."""
-    if isinstance(node.op, Leaf):
-        return clean(node.op.label, LONGEST)
-    if isinstance(node, Structured):
-        return cut(node.formula)
-    line = _Line()
-    if isinstance(node.op, Constant | Item) or not node.inputs:
-        return cut(str(line.text(node, DEPTH)))
-    return cut(str(expression(node, [line.text(without_cast(x, node), DEPTH - 1) for x in node.inputs])))
+    return clean(node.op.label, LONGEST) if isinstance(node.op, Leaf) else cut(expressed(node))
 
 
 def cut(text: str) -> str:
@@ -53,45 +44,12 @@ def cut(text: str) -> str:
 
 def rewrites(f: Function) -> dict[Tensor, list[str]]:
     """For each node as written, the rules that made it what is computed: name, tag, before and after."""
-    optimize, style = f.passes
-    trail: Trail = []
-    rewritten(list(f.written), optimize, style, trail)
+    trail = Rewriting.of(f.written, *f.passes).trail
     found: dict[Tensor, list[str]] = {}
-    passes = [
-        (what, {old: (f"{title(rule)} ({rule.tag})", new) for rule, old, new in fired}, step)
-        for what, fired, step in trail
-    ]
-    for node in toposort(f.written):
-        told: list[str] = []
-        now = node
-        for what, fired, step in passes:
-            at = now
-            for _ in range(MOST_RULES):
-                at = _on_rewritten(at, step)
-                if at not in fired:
-                    break
-                rule, new = fired[at]
-                told.append(f"{rule}: {_change(at, new)}")
-                at = new
-            after = step.get(now, now)
-            if not fired and after is not now and after.op != now.op:
-                told.append(f"{what}: {_change(now, after)}")
-            now = after
-        if told:
-            kept = told[:MOST_RULES]
-            found[node] = kept if len(told) <= MOST_RULES else [*kept, f"and {len(told) - MOST_RULES} more"]
+    for node, steps in history(trail, toposort(f.written)).items():
+        told = [f"{rule}: {cut(before)} → {cut(after)}" for rule, before, after in steps]
+        found[node] = told if len(told) <= MOST_RULES else [*told[:MOST_RULES], f"and {len(told) - MOST_RULES} more"]
     return found
-
-
-def _on_rewritten(node: Tensor, step: Mapping[Tensor, Tensor]) -> Tensor:
-    """The node as a pass met it: on inputs that were rewritten before."""
-    inputs = [step.get(x, x) for x in node.inputs]
-    return node if all(a is b for a, b in zip(inputs, node.inputs, strict=True)) else rebuild(node, inputs)
-
-
-def _change(old: Tensor, new: Tensor) -> str:
-    line = _Line()
-    return f"{cut(str(line.text(old, DEPTH)))} → {cut(str(line.text(new, DEPTH)))}"
 
 
 # Values --------------------------------------------------------------------------------------------------------------

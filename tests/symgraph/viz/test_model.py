@@ -98,7 +98,7 @@ def test_networkx_carries_everything():
     networkx = pytest.importorskip("networkx")
     graph = to_networkx(training_step())
     assert networkx.is_directed_acyclic_graph(graph)
-    assert {"kind", "order", "text", "role", "type", "op", "name", "where"} == set(graph.nodes["n0"])
+    assert {"kind", "order", "text", "role", "type", "op", "name", "where", "parts"} <= set(graph.nodes["n0"])
     assert {d["kind"] for *_, d in graph.edges(data=True)} == {"value", "adjoint"}
 
 

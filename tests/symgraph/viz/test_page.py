@@ -365,7 +365,7 @@ def test_a_graph_that_is_too_large_is_refused_with_advice(tmp_path):
     y = x = sg.symbol("x")
     for _ in range(pages.MOST):
         y = sg.sin(y)
-    with pytest.raises(sg.SymgraphError, match=r"3,001 nodes, and a page holds at most 3,000\. View a part"):
+    with pytest.raises(sg.SymgraphError, match=r"3,001 nodes, and a page holds at most 3,000\. Put nodes together"):
         view(y, tmp_path / "model.html", {x: 1.0})
     assert not list(tmp_path.iterdir())
 

@@ -279,7 +279,7 @@ def test_lines_of_the_program_collapse_and_expand(browser, model):
     boxes = browser.run('document.querySelectorAll(".group").length')
     assert boxes == browser.run("groups.length") > 1
     assert browser.run('document.querySelectorAll("#nodes .node:not(.gone)").length') < count
-    assert browser.run("document.getElementById('fold').textContent") == "Expand lines"
+    assert browser.run("document.getElementById('fold').textContent") == "Expand all"
     browser.click(".group .shape + .shape")
     assert browser.run('document.querySelectorAll(".group").length') == boxes - 1
     browser.run("document.querySelector('.group').focus()")

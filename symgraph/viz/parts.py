@@ -1,0 +1,81 @@
+"""The parts of a model that stand in boxes of their own: by the user's scopes, by named values, or by lines.
+
+A node that is the adjoint of another belongs to the part of that one, so the backward graph has the parts of the forward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..core import Leaf, Tensor
+from ..provenance import Location, format_location, scope
+from .picture import Part, clean
+
+Path = tuple[Part, ...]
+"""The parts around a node, outermost first."""
+
+BY = ("scope", "name", "line")
+
+
+def parts(
+    order: Sequence[Tensor], links: Mapping[Tensor, Sequence[Tensor]], names: Mapping[Tensor, str], by: str = "scope"
+) -> dict[Tensor, Path]:
+    """The part of each node of a graph in topological order; nodes outside all parts are left out.
+
+    `by="scope"`: the scopes that were open where the node was written. Several scopes of one name are numbered as they occur.
+    `by="name"`: the named value that a node flows into, if it flows into one only.
+    `by="line"`: the user's file, and in it the line.
+
+    Raises `ValueError` for another `by`.
+    """
+    if by not in BY:
+        raise ValueError(f"by={by!r} is no way to part a graph; choose 'scope', 'name' or 'line'")
+    if by == "name":
+        found = _by_name(order, links, names)
+    elif by == "line":
+        found = {n: _line(n.where) for n in order if n.where and not isinstance(n.op, Leaf)}
+    else:
+        found = _by_scope(order)
+    for node in order:
+        for forward in links.get(node, ()):
+            if forward in found and not isinstance(forward.op, Leaf):
+                found[node] = found[forward]
+                break
+    return found
+
+
+def _line(where: Location) -> Path:
+    return Part(clean(where.file)), Part(clean(format_location(where)))
+
+
+def _by_scope(order: Sequence[Tensor]) -> dict[Tensor, Path]:
+    scopes = {n: n.where.scopes for n in order if n.where and n.where.scopes}
+    twins: dict[tuple[tuple[scope, ...], str], list[scope]] = {}
+    labels: dict[tuple[scope, ...], Path] = {(): ()}
+    for path in dict.fromkeys(scopes.values()):  # first who is how many under one parent, then the labels
+        for k in range(len(path)):
+            same = twins.setdefault((path[:k], path[k].name), [])
+            if path[k] not in same:
+                same.append(path[k])
+    for path in dict.fromkeys(scopes.values()):
+        for k in range(len(path)):
+            same = twins[path[:k], path[k].name]
+            part = Part(clean(path[k].name), same.index(path[k]) + 1 if len(same) > 1 else 0)
+            labels[path[: k + 1]] = (*labels[path[:k]], part)
+    return {n: labels[path] for n, path in scopes.items()}
+
+
+def _by_name(
+    order: Sequence[Tensor], links: Mapping[Tensor, Sequence[Tensor]], names: Mapping[Tensor, str]
+) -> dict[Tensor, Path]:
+    found: dict[Tensor, Path | None] = {}
+    for node in reversed(order):
+        if isinstance(node.op, Leaf):
+            continue
+        if node in names:
+            found[node] = (Part(clean(names[node])),)
+        mine = found.get(node)
+        for x in node.inputs:  # None for what flows into several parts, or into none
+            if not isinstance(x.op, Leaf):
+                found[x] = mine if x not in found or found[x] == mine else None
+    return {n: path for n, path in found.items() if path}
