@@ -50,18 +50,14 @@ def _line(where: Location) -> Path:
 
 def _by_scope(order: Sequence[Tensor]) -> dict[Tensor, Path]:
     scopes = {n: n.where.scopes for n in order if n.where and n.where.scopes}
+    paths = {path[: k + 1]: path[:k] for path in dict.fromkeys(scopes.values()) for k in range(len(path))}
     twins: dict[tuple[tuple[scope, ...], str], list[scope]] = {}
+    for path, around in sorted(paths.items(), key=lambda entry: entry[0][-1].serial):
+        twins.setdefault((around, path[-1].name), []).append(path[-1])
+    numbers = {(around, s): k for (around, _), same in twins.items() if len(same) > 1 for k, s in enumerate(same, 1)}
     labels: dict[tuple[scope, ...], Path] = {(): ()}
-    for path in dict.fromkeys(scopes.values()):  # first who is how many under one parent, then the labels
-        for k in range(len(path)):
-            same = twins.setdefault((path[:k], path[k].name), [])
-            if path[k] not in same:
-                same.append(path[k])
-    for path in dict.fromkeys(scopes.values()):
-        for k in range(len(path)):
-            same = twins[path[:k], path[k].name]
-            part = Part(clean(path[k].name), same.index(path[k]) + 1 if len(same) > 1 else 0)
-            labels[path[: k + 1]] = (*labels[path[:k]], part)
+    for path, around in paths.items():
+        labels[path] = (*labels[around], Part(clean(path[-1].name), numbers.get((around, path[-1]), 0)))
     return {n: labels[path] for n, path in scopes.items()}
 
 
