@@ -9,6 +9,10 @@ Rebuild = Callable[[Iterable[Any]], Any]
 """Puts a flat sequence of leaves back into the nesting it was taken from."""
 
 
+DEEPEST = 200
+"""Nestings are no deeper than this."""
+
+
 class Compound:
     """A value made of several leaves that is put together anew around other leaves, such as a sparse matrix."""
 
@@ -24,6 +28,8 @@ class Compound:
 def flatten(tree: Any) -> tuple[list[Any], Rebuild]:
     """The leaves of `tree` in order, and the function that rebuilds the nesting around new leaves.
 
+    Raises `ValueError` for a nesting deeper than `DEEPEST`, such as one that holds itself.
+
     >>> leaves, rebuild = flatten({"a": 1, "b": (2, [3])})
     >>> leaves
     [1, 2, 3]
@@ -31,7 +37,7 @@ def flatten(tree: Any) -> tuple[list[Any], Rebuild]:
     {'a': 'x', 'b': ('y', ['z'])}
     """
     leaves: list[Any] = []
-    shape = _shape_of(tree, leaves)
+    shape = _shape_of(tree, leaves, DEEPEST)
     count = len(leaves)
 
     def rebuild(new: Iterable[Any]) -> Any:
@@ -70,17 +76,21 @@ class _Compound:
         self.shapes = shapes
 
 
-def _shape_of(tree: Any, leaves: list[Any]) -> Any:
+def _shape_of(tree: Any, leaves: list[Any], depth: int) -> Any:
+    if not isinstance(tree, dict | list | tuple | Compound):
+        leaves.append(tree)
+        return _Leaf
+    if not depth:
+        raise ValueError(
+            f"a nesting deeper than {DEEPEST} levels has no leaves that could be listed; does it hold itself?"
+        )
+    depth -= 1
     if isinstance(tree, dict):
-        return {key: _shape_of(item, leaves) for key, item in tree.items()}
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return type(tree)(*[_shape_of(item, leaves) for item in tree])
-    if isinstance(tree, list | tuple):
-        return type(tree)([_shape_of(item, leaves) for item in tree])
+        return {key: _shape_of(item, leaves, depth) for key, item in tree.items()}
     if isinstance(tree, Compound):
-        return _Compound(tree, [_shape_of(item, leaves) for item in tree.parts()])
-    leaves.append(tree)
-    return _Leaf
+        return _Compound(tree, [_shape_of(item, leaves, depth) for item in tree.parts()])
+    items = [_shape_of(item, leaves, depth) for item in tree]
+    return type(tree)(*items) if hasattr(tree, "_fields") else type(tree)(items)
 
 
 def _fill(shape: Any, values: Any) -> Any:

@@ -128,6 +128,20 @@ def test_bad_paths(tmp_path):
         draw(model(), tmp_path / "absent" / "m.svg")
 
 
+def test_foreign_and_cyclic_outputs_write_nothing(tmp_path):
+    x = sg.symbol("x")
+    itself = [x]
+    itself.append(itself)
+    by_key = {"a": x}
+    by_key["b"] = by_key
+    for outputs, error in ((itself, ValueError), (by_key, ValueError), ("x", TypeError), ([x, object()], TypeError),
+                           (sg, TypeError), ([], sg.SymgraphError), ({}, sg.SymgraphError)):  # fmt: skip
+        for write, name in ((draw, "m.svg"), (sg.view, "m.html")):
+            with pytest.raises(error, match=r"holds? itself|cannot be used as a tensor|hold no tensor"):
+                write(outputs, tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
 def test_long_chains_give_text():
     x = sg.symbol("x")
     y = x
