@@ -196,31 +196,32 @@ def _draw(command: Parser) -> None:
     stage = command.add_mutually_exclusive_group()
     stage.add_argument("--optimize", action="store_true", help="as rewriting leaves it")
     stage.add_argument("--both", action="store_true", help="as written and as rewriting leaves it, side by side")
-    command.add_argument("--by", choices=["scope", "name", "line"], help="what makes the boxes (scope)")
-    command.add_argument("--depth", type=count, metavar="N", help="parts nested deeper are drawn as one node each")
-    command.add_argument(
-        "--focus", action="append", metavar="NAME", help="draw only what is near this (may be repeated)"
-    )
-    command.add_argument("--radius", type=count, metavar="N", help="how many edges are near (2)")
-    command.add_argument(
-        "--collapse",
-        action="append",
-        metavar="WORD",
-        help="draw as one node: elementwise, repeats, constants, parts, the name of a part, or auto (may be repeated)",
-    )
     command.add_argument("--theme", choices=["light", "dark", "print"], help="colours (light), or none for print")
     command.add_argument("--no-legend", action="store_true", help="leave the legend out")
-    _layout(command)
+    _choices(command)
 
 
 def _view(command: Parser) -> None:
     command.add_argument("-o", "--output", metavar="FILE", help="an .html file (NAME.html)")
     command.add_argument("--values", metavar="FILE", help="a sample for each symbol by name, in .npz or .json")
     command.add_argument("--open", action="store_true", help="show the page in the browser")
-    _layout(command)
+    _choices(command)
 
 
-def _layout(command: Parser) -> None:
+def _choices(command: Parser) -> None:
+    """What is shown of a graph, and who lays it out."""
+    command.add_argument("--by", choices=["scope", "name", "line"], help="what makes the boxes (scope)")
+    command.add_argument("--depth", type=count, metavar="N", help="parts nested deeper are one node each")
+    command.add_argument(
+        "--focus", action="append", metavar="NAME", help="show only what is near this (may be repeated)"
+    )
+    command.add_argument("--radius", type=count, metavar="N", help="how many edges are near (2)")
+    command.add_argument(
+        "--collapse",
+        action="append",
+        metavar="WORD",
+        help="put into one node: elementwise, repeats, constants, parts, the name of a part, or auto (may be repeated)",
+    )
     command.add_argument("--engine", metavar="PROGRAM", help="the Graphviz program (dot)")
     command.add_argument("--timeout", type=seconds, metavar="SECONDS", help="how long it may take (60)")
 

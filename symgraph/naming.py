@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
-from .core import Constant, Leaf, Tensor
+from .core import Constant, Leaf, Symbol, Tensor, toposort
 from .provenance import adjoint_of, name_of
 from .pytree import Compound, flatten, paths
 from .rewrite import Mapping as NodeMap
@@ -23,7 +24,7 @@ def source_names(given: list[Tensor], mapping: NodeMap, results: list[Any], outp
     for old, new in mapping.items():
         if new in names or isinstance(new.op, Leaf | Constant):
             continue
-        forward = [f for f in adjoint_of(old) if name_of(f)]
+        forward = [f for f in adjoint_of(old) if name_of(f) and (old.leafy or f in mapping)]  # constants are everyone's
         if forward:
             names[new] = f"grad_{name_of(forward[0])}"
     for result, path in zip(results, paths(outputs), strict=True):
@@ -31,6 +32,18 @@ def source_names(given: list[Tensor], mapping: NodeMap, results: list[Any], outp
         if isinstance(result, Tensor) and key[:1] in "'\"" and key:
             names.setdefault(mapping.get(result, result), key[1:-1])
     return names
+
+
+def symbols_by_name(roots: list[Tensor]) -> dict[str, Tensor]:
+    """All symbols of the roots, by labels that differ: of symbols with one label, the later ones are numbered."""
+    found: dict[str, Tensor] = {}
+    for node in toposort(roots):
+        if isinstance(node.op, Symbol):
+            label, numbers = node.op.label, itertools.count(2)
+            while label in found:
+                label = f"{node.op.label}_{next(numbers)}"
+            found[label] = node
+    return found
 
 
 def positions(outputs: Any) -> Any:
@@ -83,6 +96,6 @@ def output_label(root: Tensor, path: str, otherwise: str) -> str:
 
 def gradient_name(node: Tensor) -> str | None:
     """`grad_W` for an adjoint of what the user called W."""
-    if isinstance(node.op, Leaf | Constant):
+    if isinstance(node.op, Leaf | Constant) or not node.leafy:  # what depends on no leaf is shared by all models
         return None
     return next((f"grad_{name_of(f)}" for f in adjoint_of(node) if name_of(f)), None)

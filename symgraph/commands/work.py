@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import itertools
 import json
 import os
 import re
@@ -16,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from ..core import Symbol, Tensor, toposort
+from ..core import Tensor, toposort
 from ..errors import SymgraphError
 from ..function import Function, function
+from ..naming import symbols_by_name
 from ..provenance import name_of
 from ..pytree import tree_map
 from .choosing import chosen, nodes_called, roots_of
@@ -60,7 +60,7 @@ def _refusal(error: Exception, options: Options) -> str:
         foreseen += (TypeError,)  # a value of another kind than an array or a number
     if not isinstance(error, foreseen):
         return ""
-    return _as_options(str(error)) if options.command == "draw" else str(error)
+    return _as_options(str(error)) if options.command in ("draw", "view") else str(error)
 
 
 def _as_options(text: str) -> str:
@@ -74,18 +74,25 @@ def draw(options: Options, target: Target, module: ModuleType, outputs: Any) -> 
     from ..viz import draw
 
     choices = {
+        **_choices(options, outputs, module),
         "optimize": "both" if options.both else options.optimize or None,
+        "theme": options.theme,
+        "legend": False if options.no_legend else None,
+    }
+    return str(draw(outputs, _destination(options, target, ".svg"), **_given(choices)))
+
+
+def _choices(options: Options, outputs: Any, module: ModuleType) -> dict[str, Any]:
+    """What `draw` and `view` have in common."""
+    return {
         "by": options.by,
         "depth": options.depth,
         "focus": [_focus(name, outputs, module) for name in options.focus] if options.focus else None,
         "radius": options.radius,
         "collapse": options.collapse,
-        "theme": options.theme,
-        "legend": False if options.no_legend else None,
         "engine": options.engine,
         "timeout": options.timeout,
     }
-    return str(draw(outputs, _destination(options, target, ".svg"), **_given(choices)))
 
 
 def _focus(name: str, outputs: Any, module: ModuleType) -> Tensor | str:
@@ -102,7 +109,7 @@ def view(options: Options, target: Target, module: ModuleType, outputs: Any) -> 
 
     path = _destination(options, target, ".html")
     values = None if options.values is None else _values(Path(options.values), _arguments(outputs))
-    made = view(outputs, path, values, **_given({"engine": options.engine, "timeout": options.timeout}))
+    made = view(outputs, path, values, **_given(_choices(options, outputs, module)))
     if options.open and not _opened(made):
         print(f"symgraph view: no browser could be started; open {made}", file=sys.stderr)
     return str(made)
@@ -163,19 +170,11 @@ def _destination(options: Options, target: Target, suffix: str) -> Path:
 
 
 def _arguments(outputs: Any) -> dict[str, Tensor]:
-    """The inputs by the names that they have as arguments; of symbols with one label, the later ones are numbered."""
+    """The inputs by the names that they have as arguments."""
     if isinstance(outputs, Function):
         assert outputs.program is not None
         return {a.name: x for a, x in zip(outputs.arguments, outputs.program.inputs, strict=True)}
-    labels: dict[str, Tensor] = {}
-    for node in toposort(roots_of(outputs)):
-        if isinstance(node.op, Symbol):
-            numbered = (f"{node.op.label}_{i}" for i in itertools.count(2))
-            label = node.op.label
-            while label in labels:
-                label = next(numbered)
-            labels[label] = node
-    return labels
+    return symbols_by_name(roots_of(outputs))
 
 
 def _compiled(options: Options, module: ModuleType, outputs: Any) -> Function:

@@ -19,9 +19,10 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from ..core import Symbol, Tensor, describe, toposort
+from ..core import Tensor, describe
 from ..errors import CompileError, SymgraphError
 from ..function import Function, function
+from ..naming import symbols_by_name
 from ..ops.base import as_tensor
 from ..pytree import flatten
 from .highlight import highlighted, text
@@ -109,14 +110,7 @@ def _compiled(outputs: Any, choice: Choice) -> Function:
     if not roots:
         raise SymgraphError("there is nothing to view: the outputs hold no tensor")
     check_size(len(selected(outputs, choice)[0].nodes), MOST, "a page")
-    symbols = [node for node in toposort(roots) if isinstance(node.op, Symbol)]
-    labels: dict[str, Tensor] = {}
-    for x in symbols:
-        label: str = x.op.label  # type: ignore[attr-defined]
-        while label in labels:
-            label += "_"
-        labels[label] = x
-    return function(labels, outputs, name="model", style="plain")
+    return function(symbols_by_name(roots), outputs, name="model", style="plain")
 
 
 def _with_graph(f: Function) -> Function:
