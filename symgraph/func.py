@@ -43,7 +43,7 @@ def jit(f: Callable[..., Any]) -> Transformed:
 
 
 def grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Transformed:
-    """The function that gives the gradient of the real scalar f(*args) with respect to the arguments `argnums`.
+    """The function that gives the gradient of the real scalar `f(*args)` with respect to the arguments `argnums`.
 
     An int gives one gradient, nested, shaped and typed like its argument; a tuple gives a tuple of them. Arguments that f
     does not use have gradient 0. With `has_aux`, f returns `(y, aux)` and the result is `(gradient, aux)`.
@@ -64,7 +64,7 @@ def grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> 
 
 
 def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Transformed:
-    """The function that gives f(*args) and its gradient; with `has_aux`, ((y, aux), gradient). See `grad`."""
+    """The function that gives `f(*args)` and its gradient; with `has_aux`, ((y, aux), gradient). See `grad`."""
 
     def build(*args: Any, **by_name: Any) -> Any:
         (y, aux), found = _graded("value_and_grad", f, argnums, has_aux, args, by_name)
@@ -192,7 +192,7 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Transformed:
 
 
 def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Transformed:
-    """The function that gives the dense Hessian of the real scalar f(*args), of shape x.shape + x.shape.
+    """The function that gives the dense Hessian of the real scalar `f(*args)`, of shape x.shape + x.shape.
 
     Nested blocks for nested arguments, or for several `argnums`.
 
@@ -214,7 +214,7 @@ def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Transformed:
 
 
 def hvp(f: Callable[..., Any], argnums: Argnums = 0) -> Transformed:
-    """The function `(*args, v)` that gives the Hessian of the real scalar f(*args) times `v`, nested like the arguments.
+    """The function `(*args, v)` that gives the Hessian of the real scalar `f(*args)` times `v`, nested like the arguments.
 
     `v`, the last argument by position, is nested and shaped like the argument `argnums` (a tuple for several).
 
@@ -236,7 +236,7 @@ def hvp(f: Callable[..., Any], argnums: Argnums = 0) -> Transformed:
 
 
 def laplacian(f: Callable[..., Any], argnums: int = 0) -> Transformed:
-    """The function that gives the Laplacian of f(*args), the trace of its Hessian, with respect to one argument."""
+    """The function that gives the Laplacian of `f(*args)`, the trace of its Hessian, with respect to one argument."""
 
     def build(*args: Any, **by_name: Any) -> Any:
         from . import laplacian as of_graph  # type: ignore[attr-defined,unused-ignore]

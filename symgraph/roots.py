@@ -80,7 +80,7 @@ def root(f: Callable[[Any], Any], y0: Any, *, steps: int = 50, tol: float | None
     """The y with f(y) = 0 near `y0`, by Newton's method: y - (df/dy)^-1 f(y), as a loop in the compiled source.
 
     `y0` is a real or complex tensor, a number or a nesting of them; `f` takes that nesting and gives as many equations as
-    there are unknowns. The loop ends when a step is at most `tol` long relative to 1 + |y|; by default eps^(2/3), after
+    there are unknowns. The loop ends when a step is at most `tol` long relative to `1 + |y|`; by default eps^(2/3), after
     which a quadratically convergent y has every digit. Derivatives with respect to what `f` uses from outside are those
     of `implicit`; with respect to `y0` they are zero.
 

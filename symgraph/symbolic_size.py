@@ -64,7 +64,7 @@ def _arithmetic(function: Callable[[Polynomial, Polynomial], Polynomial]) -> tup
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Dim:
-    """A symbolic size: made by `dim` and `anonymous`, combined with + - * // % **, `minimum` and `maximum`.
+    """A symbolic size: made by `dim` and `anonymous`, combined with `+ - * // % **`, `minimum` and `maximum`.
 
     bool counts as int, as in Python; a float is not a size. A comparison which the graph cannot decide raises
     ShapeError, and so does a test like `if n:`; int(n) and range(n) raise TypeError. Use `same` to ask without raising.

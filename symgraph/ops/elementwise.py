@@ -502,7 +502,7 @@ def conj(x: Any) -> Tensor:
 
 
 def absolute(x: Any) -> Tensor:
-    """|x|, with derivative 0 at 0."""
+    """`|x|`, with derivative 0 at 0."""
     x = as_tensor(x)
     return make(_complex_abs, x) if is_complex(x.dtype) else real_abs(x)
 

@@ -19,8 +19,8 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> T
     """The norm of vectors or matrices, as `numpy.linalg.norm`.
 
     Without `ord` the Euclidean length over `axis` (an int, several, or all), whose derivative at 0 is 0. Over one axis
-    `ord` is any number p, for sum(|x|**p)**(1/p), or inf, -inf (largest and smallest |x|) or 0 (the number of nonzero
-    elements). Over two axes it is 'fro', or 1, -1, inf, -inf: the largest or smallest sum of |x| down columns or rows.
+    `ord` is any number p, for `sum(|x|**p)**(1/p)`, or inf, -inf (largest and smallest `|x|`) or 0 (the number of nonzero
+    elements). Over two axes it is 'fro', or 1, -1, inf, -inf: the largest or smallest sum of `|x|` down columns or rows.
 
     Raises `ValueError` for an `ord` that has no meaning, and for the matrix norms that need singular values.
     """

@@ -202,7 +202,7 @@ def hard_tanh(x: Any) -> Any:
 
 
 def softsign(x: Any) -> Any:
-    """x / (1 + |x|)."""
+    """`x / (1 + |x|)`."""
     x = as_tensor(x)
     return x / (1 + absolute(x))
 

@@ -31,7 +31,7 @@ def mean(x: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) ->
 
 
 def var(x: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
-    """The variance over axes, sum(|x - mean(x)|^2) / (n - ddof); real also for complex `x`."""
+    """The variance over axes, `sum(|x - mean(x)|^2) / (n - ddof)`; real also for complex `x`."""
     x, result = _real_operand(x, dtype)
     d = x - mean(x, axis, keepdims=True)
     squares = F.real(d * F.conj(d)) if is_complex(x.dtype) else d * d

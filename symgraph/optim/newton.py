@@ -44,10 +44,10 @@ SOLVERS = ("qr", "cholesky")
 
 
 def newton(parameters: Any, loss: Any, damping: float = 1e-3) -> Updates:
-    """Newton's method: p <- p - (H + mu |g| I)^-1 g, if that makes the loss smaller; else mu grows and p stays.
+    """Newton's method: `p <- p - (H + mu |g| I)^-1 g`, if that makes the loss smaller; else mu grows and p stays.
 
-    mu starts as `damping`; since |g| vanishes at a minimum, the method converges quadratically there, also where the
-    minima are not isolated. Where H + mu |g| I is not positive definite, as may be far from a minimum, the step is not
+    mu starts as `damping`; since `|g|` vanishes at a minimum, the method converges quadratically there, also where the
+    minima are not isolated. Where `H + mu |g| I` is not positive definite, as may be far from a minimum, the step is not
     taken, so that saddles are left. `H` is `hessian(loss, parameters)`: diagonals, bands and low ranks are solved as such.
 
     The parameters are float32 or float64 (`DTypeError`), of any shapes. `damping` and `growth` are parameters too.

@@ -31,7 +31,7 @@ def newton_cg(parameters: Any, loss: Any, radius: float = 1.0, steps: int | None
     """Newton's method by products with the Hessian: p <- p + d, where d nearly minimizes the quadratic model within `radius`.
 
     d is found by at most `steps` conjugate gradients (None: twice as many as there are numbers), which end at the boundary,
-    or along a direction of negative curvature, or where the residual is below min(1/2, |g|^(1/2)) |g|. The step is taken if
+    or along a direction of negative curvature, or where the residual is below `min(1/2, |g|^(1/2)) |g|`. The step is taken if
     the loss becomes smaller; the radius, a parameter too, follows from how well the model predicted that.
 
     The parameters are float32 or float64 (`DTypeError`), of any shapes.
