@@ -343,3 +343,13 @@ def test_the_plan_does_not_depend_on_what_was_built_before():
     first = [n.op.digest for n in toposort(model())]
     _kept = [symbol("z", (3,)) * i for i in range(50)]
     assert [n.op.digest for n in toposort(model())] == first
+
+
+@pytest.mark.parametrize("sizes", [(4, 8, 2), (4, 16, 2), (3, 16, 5), (4, 32, 2), (2, 8, 1), (4, 8, 1), (8, 32, 2)])
+def test_small_networks_without_biases_are_written_as_matrix_products(sizes):
+    inputs, width, outputs = sizes
+    x, target = symbol("x", ("batch", inputs)), symbol("target", ("batch", outputs))
+    W1, W2 = symbol("W1", (inputs, width)), symbol("W2", (width, outputs))
+    loss = ((sg.tanh(x @ W1) @ W2 - target) ** 2).mean()
+    source = sg.function([x, target, W1, W2], sg.grad(loss, [W1, W2]), style="plain").source
+    assert "tensordot" not in source and "einsum" not in source and source.count(" @ ") == 5

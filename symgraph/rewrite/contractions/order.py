@@ -35,6 +35,13 @@ MULTIPLY_ADD, DOT, ELEMENTWISE, SUM = 0.05, 0.15, 0.25, 0.25
 """Nanoseconds, measured in float64 on one core: a NumPy call; a view; a multiply-add of a matrix product; one element
 read or written by a dot product, by an elementwise step, by a sum."""
 
+SUBSCRIPTS, EINSUM = 1200.0, 0.2
+"""Nanoseconds that np.einsum takes to read its subscripts, and for each of its multiply-adds."""
+
+SHORT_LOOPS, SPREAD = 6000.0, 1.0
+"""Nanoseconds more, in all and for each element, of an elementwise product of more than two axes that no operand has all of:
+NumPy runs many short loops, and what sums it has to turn it into a matrix first."""
+
 Labels = frozenset[int]
 
 
@@ -71,9 +78,12 @@ def pair_cost(a: Labels, b: Labels, out: Labels, sizes: Sizes) -> float:
     everything = a | b
     moved = count(a, sizes) + count(b, sizes) + count(out, sizes)
     if len(everything) == len(out):  # nothing is summed
-        return CALL + ELEMENTWISE * moved
+        spread = SHORT_LOOPS + SPREAD * count(out, sizes) if len(out) > max(len(a), len(b), 2) else 0.0
+        return CALL + spread + ELEMENTWISE * moved
     if out - b and out - a:
         return CALL + MULTIPLY_ADD * count(everything, sizes) + ELEMENTWISE * moved
+    if a & b & out and a != b:  # not row by row
+        return CALL + SUBSCRIPTS + EINSUM * count(everything, sizes) + DOT * moved
     return CALL + DOT * moved
 
 
