@@ -353,3 +353,13 @@ def test_small_networks_without_biases_are_written_as_matrix_products(sizes):
     loss = ((sg.tanh(x @ W1) @ W2 - target) ** 2).mean()
     source = sg.function([x, target, W1, W2], sg.grad(loss, [W1, W2]), style="plain").source
     assert "tensordot" not in source and "einsum" not in source and source.count(" @ ") == 5
+
+
+def test_a_product_with_a_multiple_is_a_multiple_of_the_product():
+    c = symbol("c")
+    for written in (lambda u: c * u, lambda u: u / c, lambda u: -u, lambda u: u * 3.0):
+        scaled = written(v)
+        planned = agree(sg.sum(v * v), scaled, sg.sum(v * scaled))
+        assert [type(n.op) for n in toposort(planned)].count(Einsum) == 1
+    planned = agree(c * v, sg.sum(v * (c * v)))  # nobody else wants v @ v
+    assert [type(n.op) for n in toposort(planned)].count(Einsum) == 1

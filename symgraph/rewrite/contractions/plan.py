@@ -12,6 +12,7 @@ from ...ops.reduce import Sum
 from ...provenance import current
 from ..engine import Mapping
 from .build import Builder
+from .multiples import through_multiples
 from .order import CALL, ELEMENTWISE, SUM, VIEW, best_order, count
 from .parts import region_of
 from .products import Products
@@ -52,6 +53,7 @@ class _Planner:
 
     def run(self) -> list[Tensor]:
         needed = self.choose()
+        through_multiples(self.regions.values())
         for node in self.order:
             if node not in needed:
                 continue

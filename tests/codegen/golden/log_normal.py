@@ -9,31 +9,29 @@ import numpy as np
 def log_normal(y, mu, sigma):
     """y (n,) float64, mu float64, sigma float64 -> float64, (n,) float64, float64, float64."""
     n = y.shape[0]
-    with workspace(n) as (t8,):
+    with workspace(n) as (t7,):
         t1 = sigma * sigma
+        t2 = -1 / t1
         grad_y = np.empty((n,))
-        t5, t6, t7 = blockwise(
-            log_normal_block1, n, 65536, (y, grad_y), (t8,), (mu, -1 / t1), (np.add, np.add, np.add),
-        )
+        t5, t6 = blockwise(log_normal_block1, n, 65536, (y, grad_y), (t7,), (mu, t2), (np.add, np.add))
         total = -0.5 * t5 / t1 - n * (np.log(sigma) + 0.9189385332046727)
         grad_mu = -t6
-        grad_sigma = -((t7 + n) / sigma)
+        grad_sigma = -((t5 * t2 + n) / sigma)
         return {"total": total, "y": grad_y, "mu": grad_mu, "sigma": grad_sigma}
 
 
-def log_normal_block1(y, grad_y, t8, mu, x1):
-    np.subtract(y, mu, out=t8)
-    t2 = t8 @ t8
-    np.multiply(x1, t8, out=grad_y)
-    t3 = np.add.reduce(grad_y)
-    t4 = grad_y @ t8
-    return t2, t3, t4
+def log_normal_block1(y, grad_y, t7, mu, t2):
+    np.subtract(y, mu, out=t7)
+    t3 = t7 @ t7
+    np.multiply(t2, t7, out=grad_y)
+    t4 = np.add.reduce(grad_y)
+    return t3, t4
 
 
 def log_normal_buffers(n):
     """The shape, dtype, first and last step of each buffer."""
     return [
-        ((*blocks(n, 65536),), np.float64, 8, 8),  # t8
+        ((*blocks(n, 65536),), np.float64, 8, 8),  # t7
     ]
 
 
