@@ -14,6 +14,8 @@
 # polynomials, and what all this costs.
 
 # %%
+import itertools
+import re
 import tempfile
 from pathlib import Path
 
@@ -35,6 +37,9 @@ class Formula:
     def _repr_latex_(self):
         return "$$" + self.latex.replace("align*", "aligned") + "$$"
 
+    def __repr__(self):
+        return self.latex
+
 
 class Picture:
     """The graph of tensors, which Jupyter shows."""
@@ -45,50 +50,72 @@ class Picture:
     def _repr_svg_(self):
         with tempfile.TemporaryDirectory() as folder:
             drawn = sg.draw(self.outputs, Path(folder) / "graph.svg", **self.how).read_text()
-        return drawn[drawn.index("<svg") :]
+        size = re.compile(r'<svg width="\S+" height="\S+"')
+        return size.sub("<svg", drawn[drawn.index("<svg") :])  # as wide as the page
+
+    def __repr__(self):
+        return "a picture"
 
 
 # %% [markdown]
 # ## The graphs
 #
 # A function, and its derivative as symgraph makes it, drawn side by side: on the left what we wrote, on the right what
-# differentiation added. The derivative reads values of the function ($\sin x$ is not computed again), which is why
-# arrows cross from left to right.
+# differentiation added. The derivative reads values of the function (the exponential is not computed again), which is
+# why arrows cross from left to right.
 
 # %%
 t = sg.symbol("t")
-f = sg.named(np.exp(-t) * np.sin(3 * t), "f")
-orders = [f]
-for _ in range(3):
-    orders.append(sg.grad(orders[-1], t))
+f = sg.named(np.exp(-(t**2) / 2), "f")
+slope = sg.grad(f, t)
 
-Picture({"f": f, "f'": orders[1]})
+Picture({"f": f, "slope": slope})
 
 # %% [markdown]
-# The second derivative adds a third column, and it has arrows from both others. We draw the graph as simplification
-# leaves it, since what differentiation writes has many factors 1.
+# The second derivative adds a column, with arrows from the columns before it, and so does the third. What
+# differentiation writes has many factors 1 and double signs, so we draw the graph as simplification leaves it.
 
 # %%
-first_two = sg.simplify({"f": f, "f'": orders[1], "f''": orders[2]})
+orders = [f, slope]
+for _ in range(2):
+    orders.append(sg.grad(orders[-1], t))
+simplified = sg.simplify({f"f{k}": order for k, order in enumerate(orders)})
 
-Picture(first_two, legend=False)
+Picture(simplified, legend=False)
 
 # %% [markdown]
-# The formulas of the first three. Each is checked against a derivative that we know: $f$ is the imaginary part of
-# $e^{(-1 + 3i) t}$, so its $k$-th derivative is that of $(-1 + 3i)^k e^{(-1 + 3i) t}$.
+# As formulas, these are the Hermite polynomials of probability theory: $f^{(k)} = (-1)^k\, \mathrm{He}_k(t)\, f$ with
+# $\mathrm{He}_1 = t$, $\mathrm{He}_2 = t^2 - 1$, $\mathrm{He}_3 = t^3 - 3 t$.
 
 # %%
 derivatives = sg.function([t], orders)
-for at in np.linspace(-1, 2, 7):
-    known = [((-1 + 3j) ** k * np.exp((-1 + 3j) * at)).imag for k in range(4)]
+for at in np.linspace(-3, 3, 7):
+    known = [(-1) ** k * np.polynomial.hermite_e.hermeval(at, np.eye(4)[k]) * np.exp(-(at**2) / 2) for k in range(4)]
     np.testing.assert_allclose(derivatives(at), known, rtol=1e-12, atol=1e-12)
 
-Formula(sg.simplify(dict(zip(["f", "f'", "f''", "f'''"], orders))))
+assert Formula(simplified).latex.splitlines()[-4:-1] == [
+    r"f_{1} &= -f_{0} t \\",
+    r"f_{2} &= f_{0} t^{2} - f_{0} \\",
+    r"f_{3} &= f_{0} t (3 - t^{2})",
+]
+
+Formula(simplified)
+
+# %%
+r = np.linspace(-4, 4, 201)
+curves = np.array([derivatives(at) for at in r])
+fig, axis = plt.subplots(figsize=(6, 3.2))
+for k in range(4):
+    axis.plot(r, curves[:, k], label=f"$f^{{({k})}}$")
+axis.set(xlabel="$t$", title="The Gaussian and its derivatives")
+axis.legend()
+fig.tight_layout()
+assert np.sum(np.diff(np.sign(curves[:, 3])) != 0) >= 3  # three zeros, those of the polynomial
 
 # %% [markdown]
 # ## Why graphs, and not formulas
 #
-# A formula has to write $\sin 3t$ each time that it is meant, a graph has it once. For one derivative this hardly
+# A formula has to write $e^{-t}$ each time that it is meant, a graph has it once. For one derivative this hardly
 # matters. But the product rule makes two terms of one, at every order, and what a formula repeats grows like a power.
 # We count: the nodes of the graph of the $k$-th derivative, and the symbols of the formula written out in full.
 
@@ -119,7 +146,7 @@ symbols, nodes = np.array(sizes).T
 assert symbols[5] > 100 * nodes[5]
 assert np.all(symbols[1:] > nodes[1:])
 
-fig, axis = plt.subplots(figsize=(7, 4))
+fig, axis = plt.subplots(figsize=(6, 3.2))
 axis.semilogy(symbols, "s--", label="symbols of the formula")
 axis.semilogy(nodes, "o-", label="nodes of the graph")
 axis.set(xlabel="order of the derivative", title="$\\tanh(\\sin(t e^{-t}) + t)$")
@@ -136,6 +163,12 @@ again = np.tanh(np.sin(np.exp(-t) * t) + t)
 by_recurrence = written_out(sg.simplify(sg.derivative(again, t, 5)))[1]
 print(f"order 5: {nodes[5]} nodes one order at a time, {by_recurrence} by recurrences")
 assert by_recurrence < nodes[5] / 2
+
+growth = [written_out(sg.simplify(sg.derivative(again, t, k)))[1] for k in (5, 10, 20)]
+print("orders 5, 10, 20 by recurrences:", *growth, "nodes")
+assert all(
+    following < 4.5 * count for count, following in itertools.pairwise(growth)
+)  # twice the order, four times the nodes
 for at in (-0.3, 0.4, 1.5):
     both = sg.evaluate([chain, sg.derivative(again, t, 6)], {t: at})
     np.testing.assert_allclose(both[0], both[1], rtol=1e-6)
@@ -150,9 +183,9 @@ for at in (-0.3, 0.4, 1.5):
 X, y, w = sg.symbol("X", ("rows", 31)), sg.symbol("y", ("rows",)), sg.symbol("w", (31,))
 rate_of_decay = 1e-3
 loss = np.mean(np.log(1 + np.exp(X @ w)) - y * (X @ w)) + rate_of_decay * np.sum(w**2)
-slope, H = sg.grad(loss, w), sg.hessian(loss, w)
+gradient, H = sg.grad(loss, w), sg.hessian(loss, w)
 
-Formula({"slope": sg.simplify(slope), "H": H})
+Formula({"gradient": sg.simplify(gradient), "H": H})
 
 # %% [markdown]
 # Its eigenvalues say how curved the loss is in each direction. The weights $\sigma (1 - \sigma)$ are at most
@@ -164,7 +197,7 @@ data = load_breast_cancer()
 rows = np.column_stack([np.ones(len(data.data)), (data.data - data.data.mean(axis=0)) / data.data.std(axis=0)])
 labels = (data.target == 0).astype(float)
 
-descend = sg.function([X, y, w], w - 0.1 * slope)
+descend = sg.function([X, y, w], w - 0.1 * gradient)
 curvature = sg.function([X, y, w], H)
 point, seen, moments = np.zeros(31), [], [0, *np.unique(np.geomspace(1, 2000, 25).astype(int))]
 for step in range(2001):
@@ -180,11 +213,11 @@ assert seen[:, -1].argmax() == 0
 assert seen[-1, -1] < seen[0, -1] / 10
 assert seen.min() >= 2 * rate_of_decay * (1 - 1e-9)  # the penalty: the loss is strictly convex
 
-fig, axis = plt.subplots(figsize=(8, 4))
-axis.plot(np.maximum(moments, 0.5), seen[:, ::-3], ".-")
+fig, axis = plt.subplots(figsize=(6, 3.2))
+axis.plot(np.maximum(moments, 0.5), seen[:, ::-5], ".-")
 axis.axhline(2 * rate_of_decay, color="0.5", ls="--")
 axis.text(0.5, 2.2 * rate_of_decay, "the penalty alone", color="0.4")
-axis.set(xscale="log", yscale="log", xlabel="step", ylabel="eigenvalues of the Hessian (every third)")
+axis.set(xscale="log", yscale="log", xlabel="step", ylabel="eigenvalues of the Hessian (every fifth)")
 fig.tight_layout()
 
 # %% [markdown]
@@ -195,12 +228,12 @@ fig.tight_layout()
 # fails.)
 
 # %%
-newton = sg.function([X, y, w], [w - H.solve(slope), np.sqrt(np.sum(slope**2))])
+newton = sg.function([X, y, w], [w - H.solve(gradient), np.sqrt(np.sum(gradient**2))])
 w_now, lengths = np.zeros(31), []
 for _ in range(11):
     w_now, length = newton(rows, labels, w_now)
     lengths.append(length)
-    print(f"slope {length:.1e}")
+    print(f"length of the gradient {length:.1e}")
 assert lengths[-1] < 1e-14
 
 # %% [markdown]
@@ -258,11 +291,11 @@ value = sg.function([inputs], network)
 
 exact = {"sin": np.sin, "exp": np.exp, "a network": np.vectorize(lambda r: value(origin + r * along))}
 reach = {"sin": 7, "exp": 4, "a network": 1.5}
-fig, axes = plt.subplots(1, 3, figsize=(12, 3.6))
+fig, axes = plt.subplots(1, 3, figsize=(9, 2.8))
 for axis, (name, c) in zip(axes, coefficients.items()):
-    r = np.linspace(-reach[name], reach[name], 201)
+    r = np.linspace(-reach[name], reach[name], 101)
     axis.plot(r, exact[name](r), "k", lw=2)
-    for order in (1, 3, 5, 9, 13):
+    for order in (1, 3, 7, 13):
         axis.plot(r, np.polynomial.polynomial.polyval(r, np.array(c[: order + 1])), lw=1, label=f"order {order}")
     low, high = exact[name](r).min(), exact[name](r).max()
     axis.set(title=name, ylim=(low - 0.3 * (high - low), high + 0.3 * (high - low)))
@@ -288,10 +321,10 @@ for order in (1, 3, 5):
 parameters = sg.symbol("p", ("n", 16))
 examples, direction = sg.symbol("E", (200, "n")), sg.symbol("v", ("n", 16))
 fit = np.mean(np.tanh(examples @ parameters) ** 2)
-slope_of_fit = sg.grad(fit, parameters)
+gradient_of_fit = sg.grad(fit, parameters)
 programs = {
     "value": sg.function([parameters, examples], fit),
-    "gradient": sg.function([parameters, examples], slope_of_fit),
+    "gradient": sg.function([parameters, examples], gradient_of_fit),
     "Hessian times v": sg.function([parameters, examples, direction], sg.hvp(fit, parameters, direction)),
     "Hessian": sg.function([parameters, examples], sg.hessian(fit, parameters)),
 }

@@ -35,6 +35,9 @@ class Formula:
     def _repr_latex_(self):
         return "$$" + self.latex.replace("align*", "aligned") + "$$"
 
+    def __repr__(self):
+        return self.latex
+
 
 L = 3
 x, y = sg.symbol("x", ("n0",)), sg.symbol("y", ("n3",))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -34,10 +35,10 @@ from .errors import DTypeError, GradientError, ShapeError
 from .ops.base import Mask, Primitive, as_tensor, cast, mask_or
 from .ops.checkpoint import Checkpoint
 from .ops.late import F
-from .provenance import current, format_location, link_adjoint
+from .provenance import current, format_location, link_adjoint, link_tangent
 from .pytree import flatten, paths
 from .recompute import Twins
-from .rewrite import STABILIZE, rewrite, stabilize_nodes
+from .rewrite import STABILIZE, rewrite
 
 # Public --------------------------------------------------------------------------------------------------------------
 
@@ -161,6 +162,7 @@ def _sweep(
         if y in active:
             _accumulate(cotangents, y, ct, None)
     twins = Twins(variables)
+    parts: dict[Tensor, list[Any]] = {}  # what the cotangent of a node is the sum of
     keep = current.where, current.order
     current.order = derivative
     try:
@@ -168,8 +170,9 @@ def _sweep(
             if node not in active or node not in cotangents:
                 continue
             ct, mask = cotangents[node]
-            if not isinstance(node.aval, tuple):
-                link_adjoint(ct, written.get(node, node))
+            several = isinstance(node.aval, tuple)
+            if not several:
+                link_adjoint(ct, written.get(node, node), parts.pop(node, ()))
             wanted = [x in active for x in node.inputs]
             if not any(wanted):
                 continue
@@ -182,9 +185,12 @@ def _sweep(
             if isinstance(node.op, Checkpoint):
                 twins.reach(node, ct)
             y, xs = twins.operands(node)
-            for x, pulled in zip(node.inputs, node.op.pullback(ct, mask, y, xs, wanted), strict=True):
-                if pulled is not None and x in active:
-                    _accumulate(cotangents, x, *pulled)
+            by = ref(written.get(node, node)), node.op.name, node.where, None if several else ref(ct)
+            pulled = node.op.pullback(ct, mask, y, xs, wanted)
+            for i, (x, part) in enumerate(zip(node.inputs, pulled, strict=True)):
+                if part is not None and x in active:
+                    _accumulate(cotangents, x, *part)
+                    parts.setdefault(x, []).append((by, i, ref(part[0])))
     finally:
         current.where, current.order = keep
     return cotangents, reached
@@ -247,22 +253,26 @@ def _accumulate_item(cotangents: dict[Tensor, tuple[Any, Mask]], x: Tensor, inde
 @building()
 def _forward(outputs: list[Tensor], variables: list[Tensor], seeds: list[Tensor]) -> list[Tensor]:
     """The tangents of the outputs."""
-    stable = stabilize_nodes(outputs, frozen=variables)
-    tangents = tangents_of(stable, variables, seeds)
+    stable, written = _stabilized(outputs, variables, current.order)
+    tangents = tangents_of(stable, variables, seeds, written)
     return [tangents[y] if y in tangents else F.zeros_like(y) for y in stable]
 
 
-def tangents_of(outputs: list[Tensor], variables: list[Tensor], seeds: list[Tensor]) -> dict[Tensor, Any]:
+def tangents_of(
+    outputs: list[Tensor], variables: list[Tensor], seeds: list[Tensor], written: Mapping[Tensor, Tensor] | None = None
+) -> dict[Tensor, Any]:
     """The tangent of every node between the variables and the outputs, which are in their stable form.
 
-    One sweep in topological order; a variable that depends on others adds their effect to its seed.
+    One sweep in topological order; a variable that depends on others adds their effect to its seed. Where it is told what
+    was `written` in the place of stable forms, the tangents are remembered as those of what was written.
     """
     tangents: dict[Tensor, Any] = dict(zip(variables, seeds, strict=True))
     keep = current.where
     try:
         for node in toposort(outputs):
             ts = [tangents.get(x) for x in node.inputs]
-            if all(t is None for t in ts) or not (isinstance(node.aval, tuple) or is_inexact(node.dtype)):
+            several = isinstance(node.aval, tuple)
+            if all([t is None for t in ts]) or not (several or is_inexact(node.dtype)):
                 continue
             current.where = node.where
             if isinstance(node.op, Item):
@@ -271,9 +281,12 @@ def tangents_of(outputs: list[Tensor], variables: list[Tensor], seeds: list[Tens
                 t = node.op.pushforward(ts, node, node.inputs)
             else:
                 raise GradientError(f"{describe(node)} has no derivative")
-            if t is not None:
-                t = t if isinstance(node.aval, tuple) else cast(t, node.dtype)
-                tangents[node] = tangents[node] + t if node in tangents else t
+            if t is None:
+                continue
+            t = t if several else cast(t, node.dtype)
+            tangents[node] = t = tangents[node] + t if node in tangents else t
+            if written is not None and not several:
+                link_tangent(t, written.get(node, node), node.op.name)
     finally:
         current.where = keep
     return tangents

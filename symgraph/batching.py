@@ -34,7 +34,7 @@ from .errors import ShapeError, SymgraphError
 from .ops.base import Primitive, as_tensor, strong
 from .ops.batches import Axis, front
 from .ops.late import F
-from .provenance import adjoint_of, current, link_adjoint, name_of, set_name
+from .provenance import carry_links, current, name_of, set_name
 from .pytree import flatten, paths
 
 # Graphs --------------------------------------------------------------------------------------------------------------
@@ -117,9 +117,11 @@ def _carry(order: Sequence[Tensor], done: Mapping[Tensor, Placed]) -> None:
         name = name_of(node)
         if name is not None and new.leafy and name_of(new) is None:
             set_name(new, name)
-        for forward in adjoint_of(node):
-            if forward in done and isinstance(done[forward][0], Tensor):
-                link_adjoint(new, done[forward][0])
+        carry_links(node, new, lambda old: _one(done.get(old)))
+
+
+def _one(placed: Placed | None) -> Tensor | None:
+    return placed[0] if placed is not None and isinstance(placed[0], Tensor) else None
 
 
 class _Active(threading.local):

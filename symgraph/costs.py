@@ -9,7 +9,7 @@ the dimensions. To stay readable they remember the fixed sizes they are made of,
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from .core import ShapedArray, Tensor
 from .dims import Dim, Size, Variable
 from .dims import _of as dim_of
 from .errors import CompileError, ShapeError
-from .ops.work import as_it_is, bytes_of, flops_of, is_step
+from .ops.work import as_it_is, bytes_of, flops_of, is_step, stored_as
 from .polynomial import Call, of
 from .symbolic_size import as_polynomial, from_polynomial
 
@@ -49,7 +49,14 @@ def cost(program: Any) -> Cost:
             f"the cost of {program.name} is read off its graph, which a pickled or copied function does not carry; "
             "ask the function it was made from"
         )
-    steps = [Step(n, _count(n, flops_of), _count(n, bytes_of)) for n in found.order if is_step(n)]
+    known: dict[Any, tuple[Count, Count]] = {}  # steps that are alike cost the same
+    steps = []
+    for n in found.order:
+        if is_step(n):
+            key = _alike(n)
+            if key not in known:
+                known[key] = _count(n, flops_of), _count(n, bytes_of)
+            steps.append(Step(n, *known[key]))
     return Cost(found.name, tuple(s for s in steps if s.flops != 0 or s.bytes != 0))
 
 
@@ -113,6 +120,22 @@ def _count(node: Tensor, measure: Any) -> Count:
     except ShapeError:  # an op that has to know a size
         return Count(plain)
     return count if dims.same(count.size, plain) else Count(plain)
+
+
+def _alike(node: Tensor) -> Any:
+    """What the counts of a step depend on: the op, the types, and which operands are stored as one."""
+    stored = [stored_as(x) for x in node.inputs]
+    first = {id(x): i for i, x in reversed(list(enumerate(stored)))}
+    operands = [(x.aval, s.aval, first[id(s)]) for x, s in zip(node.inputs, stored)]
+    return node.op, node.aval, *operands
+
+
+def _sum(counts: Iterable[Count]) -> Count:
+    """The sum, with equal terms taken together."""
+    times: dict[int, tuple[Count, int]] = {}
+    for c in counts:
+        times[id(c)] = c, 1 + times.get(id(c), (c, 0))[1]
+    return sum([Count(c._size * n) for c, n in times.values()], Count(0))
 
 
 def _remembering(aval: Any) -> Any:
@@ -217,12 +240,12 @@ class Cost:
     @property
     def flops(self) -> Count:
         """Floating-point operations."""
-        return sum([s.flops for s in self.steps], Count(0))
+        return _sum(s.flops for s in self.steps)
 
     @property
     def bytes(self) -> Count:
         """Bytes read and written."""
-        return sum([s.bytes for s in self.steps], Count(0))
+        return _sum(s.bytes for s in self.steps)
 
     @property
     def by_op(self) -> dict[str, OpCost]:
@@ -230,10 +253,7 @@ class Cost:
         groups: dict[str, list[Step]] = {}
         for s in self.steps:
             groups.setdefault(s.node.op.name, []).append(s)
-        return {
-            name: OpCost(len(g), sum([s.flops for s in g], Count(0)), sum([s.bytes for s in g], Count(0)))
-            for name, g in groups.items()
-        }
+        return {name: OpCost(len(g), _sum(s.flops for s in g), _sum(s.bytes for s in g)) for name, g in groups.items()}
 
     @property
     def variables(self) -> tuple[Variable, ...]:

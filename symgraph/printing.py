@@ -33,6 +33,7 @@ from .ops.code import Code
 from .ops.creation import DimValue
 from .ops.einsum import Einsum
 from .ops.elementwise import Cast, Where
+from .printing_products import matrix_product
 from .provenance import name_of
 from .pytree import flatten, paths
 
@@ -85,7 +86,8 @@ def expression(node: Tensor, xs: Sequence[Code], body: Callable[[Any], str] = la
         with code.emitting(_DimNames(), body):
             try:
                 whole = isinstance(op, Einsum) or op.statements("out", *xs) is None
-                made = op.numpy(*xs) if whole else None
+                made = matrix_product(op, xs, derived=node.order > 0) if isinstance(op, Einsum) else None
+                made = made or (op.numpy(*xs) if whole else None)
             except (TypeError, AttributeError, RuntimeError):  # an op that is only ever lowered
                 made = None
             if made is None:

@@ -255,7 +255,7 @@ def _work(
 def _counted(root: Tensor, claimed: set[Tensor], sizes: Mapping[Any, int]) -> tuple[int, int]:
     """Operations and bytes of `root` and of what is written inside its statement; those nodes are claimed now."""
     flops = moved = 0
-    inside = [node for node in toposort([root], stop=claimed - {root}) if node is root or node not in claimed]
+    inside = [*[node for node in toposort(root.inputs, stop=claimed) if node not in claimed], root]
     for node in inside:
         claimed.add(node)
         if is_step(node):

@@ -16,7 +16,7 @@ from .core import ShapedArray, Symbol, Tensor, building, describe, make_fresh, r
 from .dtypes import is_inexact
 from .errors import GradientError
 from .ops.base import as_tensor, strong
-from .provenance import adjoint_of, current, link_adjoint, name_of, set_name
+from .provenance import carry_links, current, name_of, set_name
 from .pytree import flatten, paths
 
 Argnums = int | Sequence[int]
@@ -94,9 +94,7 @@ def _moved(outputs: Sequence[Tensor], mapping: dict[Tensor, Tensor]) -> list[Ten
             name = name_of(node)
             if name is not None and name_of(new) is None:
                 set_name(new, name)
-            for forward in adjoint_of(node):
-                if forward in done:
-                    link_adjoint(new, done[forward])
+            carry_links(node, new, done.get)
     finally:
         current.where, current.order = keep
     return [done[y] for y in outputs]

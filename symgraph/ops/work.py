@@ -45,11 +45,11 @@ def bytes_of(node: Tensor, see: See = as_it_is) -> Any:
     own = op.traffic(see(node.aval), *[see(x.aval) for x in node.inputs])
     if own is not None:
         return own
-    operands = dict.fromkeys([_stored(x) for x in node.inputs])
+    operands = dict.fromkeys([stored_as(x) for x in node.inputs])
     return nbytes(see(node.aval)) + sum(nbytes(see(x.aval)) for x in operands)
 
 
-def _stored(x: Tensor) -> Tensor:
+def stored_as(x: Tensor) -> Tensor:
     """What is read where `x` is an operand: of a broadcast value, what it was before it was repeated."""
     while x.op.name == "broadcast_to":
         x = x.inputs[0]

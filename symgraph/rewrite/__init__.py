@@ -7,8 +7,9 @@ from typing import Any
 
 from .. import numpy_api as numpy_api  # the rules are written with the functions
 from .. import operators as operators  # and the operators
-from ..core import Tensor
+from ..core import Leaf, Tensor, toposort
 from ..ops.base import as_tensor
+from ..provenance import carry_links, name_of, set_name
 from ..pytree import flatten
 from .engine import Fired, Mapping, rewrite, sequence
 from .pattern import NodeRule, Rule, RuleSet, rule, some, wildcards
@@ -36,14 +37,31 @@ def stabilize(outputs: Any) -> Any:
 def simplify(outputs: Any) -> Any:
     """`outputs` (a tensor or any nesting) in simplified form, stable forms recognised.
 
+    Names follow their nodes, and what was the gradient with respect to a node is so in the new graph.
+
     >>> from symgraph import simplify, symbol
     >>> x, y = symbol("x"), symbol("y")
     >>> simplify(x * 1 + (y - y)) is x
     True
     """
     leaves, restore = flatten(outputs)
-    found, _ = sequence([as_tensor(leaf) for leaf in leaves], (STABILIZE + SIMPLIFY,))
+    roots = [as_tensor(leaf) for leaf in leaves]
+    found, mapping = sequence(roots, (STABILIZE + SIMPLIFY,))
+    _carry_relations(toposort(roots), mapping)
     return restore(found)
+
+
+def _carry_relations(order: Sequence[Tensor], mapping: Mapping) -> None:
+    """Names, and which node is the adjoint of which, from nodes to their successors."""
+    for old in order:
+        new = mapping.get(old, old)
+        if new is old or not new.leafy or isinstance(new.op, Leaf):
+            continue
+        name = name_of(old)
+        if name is not None and name_of(new) is None:
+            set_name(new, name)
+    for old in order:
+        carry_links(old, mapping.get(old, old), lambda x: mapping.get(x, x))
 
 
 __all__ = ["CANONICALIZE", "SIMPLIFY", "STABILIZE", "Fired", "Mapping", "NodeRule", "Rule", "RuleSet", "rewrite", "rule",

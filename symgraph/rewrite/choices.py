@@ -14,6 +14,7 @@ from ..ops.base import Elementwise
 from ..ops.control import Cond
 from ..ops.elementwise import Cast, Where
 from ..ops.late import F
+from ..ops.reduce import Norm, Sum
 from .arithmetic import is_number, same_as
 from .facts import used_once
 from .pattern import RuleSet, node_rules, wildcards
@@ -24,6 +25,9 @@ ops = Elementwise.registry
 NOT = (ops["invert"], ops["logical_not"])
 AND, OR, XOR = ((ops[f"bitwise_{n}"], ops[f"logical_{n}"]) for n in ("and", "or", "xor"))
 EQUAL, NOT_EQUAL = ops["equal"], ops["not_equal"]
+
+MOST_GUARDED = 8
+"""Longer products are not searched for a second guard."""
 
 
 def _is_bool(node: Tensor) -> bool:
@@ -210,6 +214,51 @@ def _known_branch(node: Tensor) -> Tensor | None:
     return substitute_all([body.outputs[index]], dict(zip(body.inputs, operands, strict=True)))[0]
 
 
+# Guards --------------------------------------------------------------------------------------------------------------
+
+
+def _guarded(node: Tensor) -> Tensor | None:
+    """The n of `where(n == 0, inf, n)`, by which a norm is divided: no quotient is infinite."""
+    if not isinstance(node.op, Where):
+        return None
+    condition, infinite, n = node.inputs
+    if not is_number(infinite) or infinite.op.number != np.inf or condition.op is not EQUAL:  # type: ignore[attr-defined]
+        return None
+    p, q = condition.inputs
+    return n if (p is n and _is_zero(q)) or (q is n and _is_zero(p)) else None
+
+
+def _guarded_twice(node: Tensor) -> Tensor | None:
+    """where(n == 0, inf, n) * n = n * n: nan at 0 either way under a quotient; and so with sum(x * x) for n = norm(x)."""
+    factors = [*(node.inputs[::-1] if node.flipped else node.inputs)]
+    at = 0
+    while at < len(factors) and len(factors) <= MOST_GUARDED:
+        x = factors[at]
+        if x.op is F.multiply and used_once(x):
+            factors[at : at + 1] = x.inputs[::-1] if x.flipped else x.inputs
+        else:
+            at += 1
+    for i, g in enumerate(factors):
+        n = _guarded(g)
+        if n is not None and any([_is_zero_with(x, n) for j, x in enumerate(factors) if j != i]):
+            factors[i] = n
+            made = factors[0]
+            for x in factors[1:]:
+                made = made * x
+            return made
+    return None
+
+
+def _is_zero_with(x: Tensor, n: Tensor) -> bool:
+    """Whether `x` is 0 where n is: n itself, or the sum of the squares whose root n is."""
+    if x is n:
+        return True
+    if not isinstance(n.op, Norm) or not isinstance(x.op, Sum) or x.op.axis != n.op.axis:
+        return False
+    square = x.inputs[0]
+    return square.op is F.multiply and square.inputs[0] is n.inputs[0] and square.inputs[1] is n.inputs[0]
+
+
 CHOICES = RuleSet(
     *node_rules("where of a known condition", [Where], _known_where,
         examples=[lambda x: where(True, x, 1), lambda x: where(False, 1, x), lambda x, y: where(x > 0, y, y)]),
@@ -236,6 +285,9 @@ CHOICES = RuleSet(
         examples=[lambda x: x < x, lambda x: x > x, lambda x: x == x]),
     *node_rules("truth of a cast", [EQUAL, NOT_EQUAL], _truth_of_cast, needs=[Cast],
         examples=[lambda x: (x > 0).astype("float64") != 0, lambda x: (x > 0).astype("int64") == 0]),
+    *node_rules("guarded twice", [F.multiply], _guarded_twice, needs=[Where, F.multiply], tag="finite-real", moderate=True,
+        examples=[lambda x: where(x == 0, np.inf, x) * x, lambda x, y: y * x * where(x == 0, np.inf, x),
+                  lambda x: F.sum(x * x) * where(F.norm(x) == 0, np.inf, F.norm(x)) if x.dtype.kind == "f" else None]),
     *node_rules("known branch", [Cond, Item], _known_branch,
         examples=[lambda x: F.cond(constant(True), lambda u: u + 1, lambda u: u - 1, x),
                   lambda x: F.cond(F.any(x > 0), lambda u: u * 2, lambda u: u * 2, x)]),

@@ -50,7 +50,7 @@ def _walked(
     if not any(rules.at(node) or node.op.bodies for node in order):
         facts.again = False
         return outputs, dict(zip(order, order, strict=True))
-    keep = current.where, facts.current
+    keep = current.where, current.order, facts.current
     facts.current = Facts(order if rules.values else (), outputs, walk.held)
     if rules.values is not None and not walk.held:
         facts.current.values = rules.values(order)
@@ -58,7 +58,7 @@ def _walked(
     try:
         walk.all(order)
     finally:
-        current.where, facts.current = keep
+        current.where, current.order, facts.current = keep
         facts.again = walk.again
     return [walk.done[o] for o in outputs], walk.done
 
@@ -84,7 +84,7 @@ class _Walk:
             candidate = node
             for x in node.inputs:
                 if done[x] is not x:
-                    current.where = node.where
+                    current.where, current.order = node.where, node.order
                     candidate = rebuild(node, [done[x] for x in node.inputs])
                     break
             if values is not None:
@@ -136,7 +136,7 @@ class _Walk:
             if pending:
                 stack.extend(reversed(pending))
                 continue
-            current.where = node.where or root.where
+            current.where, current.order = node.where or root.where, node.order
             candidate = self.with_bodies(rebuild(node, [done[x] for x in node.inputs]))
             if candidate is not node and candidate in self.held:
                 done[node] = node  # equal to a frozen node by a rule, yet another expression

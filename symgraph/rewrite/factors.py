@@ -205,7 +205,7 @@ def collect_factors(node: Tensor) -> Tensor | None:
         halved = halve(m.powers)
         bases.update(m.powers)
         if halved or m.cancels() or m.numbers > 1 or (not opened and _mixed(m)):
-            made = _cheaper(node, m, bases)
+            made = _cheaper(node, m, bases, m.work * (1 + 2e-9) if opened and m.numbers > 1 else m.work)
             if made is not None:
                 return made
         more = _worth_opening(m, opened)
@@ -231,24 +231,29 @@ def _is_plain(node: Tensor) -> bool:
     return True
 
 
-def _cheaper(node: Tensor, m: Monomial, bases: set[Tensor]) -> Tensor | None:
+def _cheaper(node: Tensor, m: Monomial, bases: set[Tensor], most: float) -> Tensor | None:
     m.powers = {x: n for x, n in m.powers.items() if n}
     if not math.isfinite(abs(m.coefficient)) or m.coefficient == 0 or any(abs(n) > 8 for n in m.powers.values()):
         return None
     new = product(m, node.dtype)
-    if new.dtype == node.dtype and spent(new, bases) < m.work * (1 - 1e-9):
+    if new.dtype == node.dtype and spent(new, bases) < most * (1 - 1e-9):
         return new if same_shape(new.shape, node.shape) else F.broadcast_to(new, node.shape)
     return None
 
 
 def _worth_opening(m: Monomial, opened: set[Tensor]) -> Tensor | None:
-    """A product that others use too, one of whose factors would cancel, if need be with one in another such product."""
+    """A product that others use too, one of whose factors would cancel, if need be with one in another such product.
+
+    So does a number that merges with another: -0.5 * y * (2 * t) = -(y * t).
+    """
     inside: list[tuple[Tensor | None, dict[Tensor, int]]] = [(None, m.powers)]
     for x, n in m.powers.items():
         if n and _splits(x) and x not in opened:
             parts = monomial(x)
             if parts is None:
                 continue
+            if m.numbers and parts.numbers and abs(n) == 1:
+                return x
             powers = {y: k * n for y, k in parts.powers.items()}
             if any([k * other.get(y, 0) < 0 for y, k in powers.items() for _, other in inside]):
                 return x

@@ -18,9 +18,8 @@ from ..ops.pool import max_pool2d
 from ..ops.pooled import AtMax, Pooled, ShareMax, WindowMax, WindowSum
 from ..ops.shape import Transpose
 from .canonical import CANONICALIZE, ELEMENTWISE
+from .movement import SCALING
 from .pattern import RuleSet, node_rules
-
-SCALING = (F.multiply, F.divide, F.negative)
 
 
 def _outwards(node: Tensor) -> Tensor | None:

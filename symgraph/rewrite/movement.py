@@ -19,6 +19,8 @@ from .canonical import ELEMENTWISE
 from .facts import used_once
 from .pattern import RuleSet, node_rules
 
+SCALING = (F.multiply, F.divide, F.negative)
+
 
 def _at_most(a: Size, b: Size) -> bool:
     """Whether a <= b for certain."""
@@ -128,8 +130,8 @@ def _transposes_outwards(node: Tensor) -> Tensor | None:
     if len(orders) != 1 or any(x.ndim and not isinstance(x.op, Transpose) for x in node.inputs):
         return None
     (order,) = orders
-    if len(order) != node.ndim:
-        return None
+    if len(order) != node.ndim or (node.op in SCALING and sum([x.ndim > 0 for x in node.inputs]) == 1):
+        return None  # a factor moves outwards itself
     bare = [x.inputs[0] if isinstance(x.op, Transpose) else x for x in node.inputs]
     if isinstance(node.op, Elementwise) and node.flipped:
         bare = bare[::-1]

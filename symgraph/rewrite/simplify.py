@@ -5,9 +5,11 @@ from __future__ import annotations
 from .arithmetic import ARITHMETIC
 from .canonical import CANONICALIZE
 from .choices import CHOICES
+from .deviations import DEVIATIONS
 from .factors import FACTORS
 from .identity import IDENTITY, Values
 from .linear import LINEAR
+from .matrices import MATRICES
 from .movement import MOVEMENT
 from .pattern import RuleSet
 from .terms import TERMS
@@ -19,6 +21,8 @@ SIMPLIFY = (
     + ARITHMETIC
     + MOVEMENT
     + LINEAR
+    + MATRICES
+    + DEVIATIONS
     + RuleSet(*FACTORS, *TERMS)
 )
 

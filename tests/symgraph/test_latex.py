@@ -31,13 +31,13 @@ TEXTBOOK = [
     (quadratic, x, r"A^{\top} x + A x + c \sin(y)", "x @ A + A @ x + c * sin(y)"),
     (quadratic, A, r"x x^{\top}", "outer(x, x)"),
     (squares, None, r"\|B x - b\|_{2}^{2}", None),
-    (squares, x, r"2 B^{\top} (B x - b)", "2 * ((B @ x - b) @ B)"),
+    (squares, x, r"2 B^{\top} (B x - b)", "2 * (B.T @ (B @ x - b))"),
     (sg.linalg.norm(B @ x - b), x, r"\frac{B^{\top} (B x - b)}{\|B x - b\|_{2}}", None),
-    (0.5 * squares + c * sg.sum(x**2) / 2, x, r"c x + B^{\top} (B x - b)", "c * x + (B @ x - b) @ B"),
-    (logistic, w, r"-X^{\top} (\sigma(-y \odot X w) \odot y)", "-(sigmoid(-(y * (X @ w))) * y @ X)"),
+    (0.5 * squares + c * sg.sum(x**2) / 2, x, r"c x + B^{\top} (B x - b)", "c * x + B.T @ (B @ x - b)"),
+    (logistic, w, r"-X^{\top} (\sigma(-y \odot X w) \odot y)", "-(X.T @ (sigmoid(-(y * (X @ w))) * y))"),
     (factors, None, r"\|U V^{\top} - D\|_{F}^{2}", None),
     (factors, U, r"2 (U V^{\top} - D) V", "2 * ((U @ V.T - D) @ V)"),
-    (factors, V, r"2 (U V^{\top} - D)^{\top} U", None),
+    (factors, V, r"2 (U V^{\top} - D)^{\top} U", "2 * ((U @ V.T - D).T @ U)"),
     (sg.linalg.slogdet(M)[1], None, r"\log\left|\det(X)\right|", None),
     (sg.linalg.slogdet(M)[1], M, r"X^{-\top}", "inv(X).T"),
     (sg.log(sg.linalg.det(M)), M, r"X^{-\top}", "inv(X).T"),
@@ -46,6 +46,8 @@ TEXTBOOK = [
     (lse, x, r"\operatorname{softmax}(x)", "softmax(x)"),
     (sg.sum(sg.exp(x)), x, r"\exp(x)", "exp(x)"),
     (sg.trace(A @ M), None, r"\operatorname{tr}(A X)", "trace(A @ X)"),
+    (sg.trace(A @ M), M, r"A^{\top}", "A.T"),
+    (sg.trace(M.T @ M), M, "2 X", "2 * X"),
     (x @ x, x, "2 x", "2 * x"),
     ((x @ y) / (sg.linalg.norm(x) * sg.linalg.norm(y)), None, r"\frac{x^{\top} y}{\|x\|_{2} \|y\|_{2}}", None),
 ]
@@ -122,7 +124,7 @@ def test_backpropagation_reads_as_in_the_lecture(f):
 
 def test_backpropagation_in_numpy_notation():
     text = to_text(_network(sg.tanh)).splitlines()
-    assert "delta1 = delta2 @ W2 * (1 - a1 * a1)" in text
+    assert "delta1 = W2.T @ delta2 * (1 - a1 * a1)" in text
     assert "dW2 = outer(delta2, a1)" in text
     assert "db1 = delta1" in text
 

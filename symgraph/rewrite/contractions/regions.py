@@ -165,7 +165,7 @@ def _peeled(order: Sequence[Tensor], outputs: Sequence[Tensor]) -> set[Tensor]:
         elif isinstance(node.op, Transpose):
             target = reached.get(node, 0.0)
         else:
-            target = size if isinstance(node.op, Einsum) else float("inf")
+            target = min(size, reached.get(node, size)) if isinstance(node.op, Einsum | Sum) else float("inf")
         for x in dict.fromkeys(node.inputs):
             reached[x] = reached.get(x, 0.0) + target
     return peeled

@@ -1,8 +1,3 @@
-import _thread
-import contextvars
-import os
-import queue
-
 import numpy as np
 
 
@@ -10,145 +5,29 @@ def newton_step(A, b, x):
     """A (m, n) float64, b (m,) float64, x (n,) float64 -> float64, (n,) float64."""
     m = A.shape[0]
     n = A.shape[1]
-    with workspace(m, n) as (residual, t4, t5, t6, grad_x, t7):
+    with workspace(m, n) as (residual, t3, grad_x, t4):
         np.dot(A, x, out=residual)
         residual -= b
         t1 = residual @ residual
-        np.dot(residual, A, out=t4)
-        np.multiply(0.05, x, out=t5)
-        t2 = t5 @ x
-        blockwise(newton_step_block1, n, 65536, (t4, t5, grad_x), (t6,))
-        loss = 0.5 * t1 + t2
-        np.dot(A.T, A, out=t7)
-        t7.ravel()[::n + 1] += 0.1
-        t3 = np.linalg.solve(t7, grad_x)
-        x_2 = x - t3
+        np.dot(residual, A, out=t3)
+        loss = 0.5 * t1 + 0.05 * (x @ x)
+        np.multiply(0.1, x, out=grad_x)
+        grad_x += t3
+        np.dot(A.T, A, out=t4)
+        t4.ravel()[::n + 1] += 0.1
+        t2 = np.linalg.solve(t4, grad_x)
+        x_2 = x - t2
         return {"loss": loss, "x": x_2}
-
-
-def newton_step_block1(t4, t5, grad_x, t6):
-    np.multiply(0.5, t4, out=t6)
-    t6 += t5
-    np.multiply(2, t6, out=grad_x)
 
 
 def newton_step_buffers(m, n):
     """The shape, dtype, first and last step of each buffer."""
     return [
-        ((m,), np.float64, 7, 10),  # residual
-        ((n,), np.float64, 10, 14),  # t4
-        ((n,), np.float64, 12, 14),  # t5
-        ((*blocks(n, 65536),), np.float64, 14, 14),  # t6
+        ((m,), np.float64, 6, 9),  # residual
+        ((n,), np.float64, 9, 15),  # t3
         ((n,), np.float64, 14, 20),  # grad_x
-        ((n, n), np.float64, 18, 20),  # t7
+        ((n, n), np.float64, 18, 20),  # t4
     ]
-
-
-THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def blocks(n, rows):
-    """How many threads share the loop over n rows, and how many rows a block has: `rows` for a cache of 1 MiB."""
-    rows = min(n, max(1, rows * cache() >> 20))
-    return THREADS if n >= 4 * rows else 1, rows
-
-
-def blockwise(kernel, n, rows, arrays, scratch, whole=(), joins=()):
-    """Run `kernel` on blocks of rows of the arrays; what it returns for each block is joined by the ufuncs `joins`."""
-    threads, rows = blocks(n, rows)
-    if n <= rows:
-        return kernel(*arrays, *[t[0] for t in scratch], *whole)
-    parts = [()] * -(-n // rows)
-    left = list(reversed(range(len(parts))))
-
-    def work(thread):
-        while left:
-            try:
-                k = left.pop()
-            except IndexError:  # another thread took the last one
-                return
-            here, m = slice(k * rows, k * rows + rows), min(rows, n - k * rows)
-            parts[k] = kernel(*[x[here] for x in arrays], *[t[thread, :m] for t in scratch], *whole)
-
-    share(work, left, threads)
-    return [join.reduce(part) for join, part in zip(joins, zip(*parts))] if joins else None
-
-
-def share(work, left, threads):
-    """Let several threads work until nothing is left, which an error or interrupt of any of them brings about."""
-    begun, ended, errors, bell = [], [], [], queue.SimpleQueue()
-
-    def help(thread):
-        begun.append(thread)
-        try:
-            work(thread)
-        except BaseException as error:  # noqa: BLE001, RUF100  # the calling thread raises it
-            errors.append(error)
-            left.clear()
-        ended.append(thread)
-        bell.put(thread)
-
-    try:
-        for thread in range(1, threads):
-            helpers().put((contextvars.copy_context().run, help, thread))
-        work(0)
-    finally:
-        finish(left, begun, ended, bell)
-    if errors:
-        raise errors[0]
-
-
-def finish(left, begun, ended, bell):
-    """Wait, through any interrupt, for those that have begun; who comes later finds nothing left."""
-    try:
-        left.clear()
-        while len(ended) < len(begun):
-            bell.get()
-    finally:
-        if len(ended) < len(begun):
-            finish(left, begun, ended, bell)
-
-
-process = {}
-"""The helpers of this process."""
-
-
-def helpers():
-    """The queue that the other threads of this process take their work from; a forked child has its own."""
-    key = os.getpid(), THREADS
-    if key not in process:
-        mine = queue.SimpleQueue()
-        try:
-            for _ in range(THREADS - 1):
-                _thread.start_new_thread(serve, (mine,))
-        except RuntimeError:
-            pass  # the system has no more threads, or the interpreter is going down: those there are do the work
-        if process.setdefault(key, mine) is not mine:
-            for _ in range(THREADS - 1):
-                mine.put(None)
-    return process[key]
-
-
-def serve(tasks):
-    """The life of a thread that helps: it holds no lock that an interrupt of another thread could leave behind."""
-    for run, *arguments in iter(tasks.get, None):
-        run(*arguments)
-        del run, arguments  # they hold arrays
-
-
-asked: dict = {}
-
-
-def cache():
-    """The bytes of cache that a block should stay in: SYMGRAPH_CACHE_BYTES, else its second level."""
-    if not asked:
-        try:
-            with open("/sys/devices/system/cpu/cpu0/cache/index2/size") as file:
-                found = min(max(1024 * int(file.read().strip().rstrip("K")), 1 << 18), 1 << 22)
-        except (OSError, ValueError):
-            found = 1 << 20
-        asked["bytes"] = int(os.environ.get("SYMGRAPH_CACHE_BYTES") or found)
-    return asked["bytes"]
 
 
 class Workspaces:

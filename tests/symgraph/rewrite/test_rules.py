@@ -79,6 +79,7 @@ INSTANCES = {
 # fmt: on
 
 CANCELS = {
+    "sum of deviations",
     "sigmoid and its complement",
     "nothing at all",
     "logistic loss",

@@ -1,0 +1,1 @@
+"""What there is to tell of nodes and functions, as text: see `symgraph.explain`."""
