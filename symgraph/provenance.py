@@ -33,11 +33,17 @@ _serials = itertools.count()
 """The age of scopes: parts of one name are numbered by it."""
 
 
-class Location(NamedTuple):
-    """A user's file (basename) and line, and the scopes that were open there, outermost first."""
-
+class _Line(NamedTuple):
     file: str
     line: int
+
+
+class Location(_Line):
+    """A user's file (basename) and line; beside it the scopes that were open there, outermost first.
+
+    Two places in one line are equal, whatever scopes are open: comments of a generated source do not depend on scopes.
+    """
+
     scopes: tuple[scope, ...] = ()
 
 
@@ -124,7 +130,10 @@ def user_location() -> Location | None:
     while frame is not None:
         filename = frame.f_code.co_filename
         if not filename.startswith(_INTERNAL) or filename.startswith(_DEMO):
-            return Location(_shown(filename), frame.f_lineno, current.scopes)
+            found = Location(_shown(filename), frame.f_lineno)
+            if current.scopes:
+                found.scopes = current.scopes
+            return found
         frame = frame.f_back
     return None
 
