@@ -35,7 +35,7 @@ from .errors import DTypeError, GradientError, ShapeError
 from .ops.base import Mask, Primitive, as_tensor, cast, mask_or
 from .ops.checkpoint import Checkpoint
 from .ops.late import F
-from .provenance import current, format_location, link_adjoint, link_tangent
+from .provenance import current, deriving, format_location, link_adjoint, link_tangent
 from .pytree import flatten, paths
 from .recompute import Twins
 from .rewrite import STABILIZE, rewrite
@@ -73,11 +73,10 @@ def vjp(y: Any, wrt: Any, cotangent: Any, unused: str = "raise") -> Any:
 
     `cotangent` has the nesting and shapes of `y`; the result has the nesting of `wrt`.
     """
-    if unused not in ("raise", "zero"):
-        raise GradientError(f"unused={unused!r}: choose 'raise' or 'zero'")
     outputs, _ = flatten(y)
     variables, restore = flatten(wrt)
     check_variables(variables, wrt)
+    _check_unused(unused)
     cts = _aligned(outputs, cotangent, "cotangent")
     found = _backward([as_tensor(o) for o in outputs], cts, variables, unused)
     return restore(found)
@@ -96,10 +95,9 @@ def jvp(y: Any, wrt: Any, tangent: Any) -> Any:
     return restore(_forward([as_tensor(o) for o in outputs], variables, ts))
 
 
-def hvp(y: Tensor, wrt: Any, v: Any) -> Any:
+def hvp(y: Tensor, wrt: Any, v: Any, unused: str = "zero") -> Any:
     """The Hessian of the scalar `y` times `v`, forward over reverse, with the nesting of `wrt`."""
-    gradient = grad(y, wrt, unused="zero")
-    return jvp(gradient, wrt, v)
+    return jvp(grad(y, wrt, unused), wrt, v)
 
 
 def substitute(outputs: Any, mapping: Mapping[Tensor, Any]) -> Any:
@@ -134,12 +132,8 @@ def substitute(outputs: Any, mapping: Mapping[Tensor, Any]) -> Any:
 def _backward(outputs: list[Tensor], seeds: list[Tensor], variables: list[Tensor], unused: str) -> list[Tensor]:
     """The gradients of the variables."""
     cotangents, reached = _sweep(outputs, seeds, variables)
-    missing = [v for v in variables if v not in reached]
-    if missing and unused == "raise":
-        raise GradientError(
-            f"{_names(outputs)} does not depend on {_names(missing)}"
-            f"{_made(missing)}; remove it from the variables or pass unused='zero'"
-        )
+    if unused == "raise":
+        _check_reached(outputs, variables, reached)
     return [cotangents[v][0] if v in cotangents else F.zeros_like(v) for v in variables]
 
 
@@ -253,9 +247,10 @@ def _accumulate_item(cotangents: dict[Tensor, tuple[Any, Mask]], x: Tensor, inde
 @building()
 def _forward(outputs: list[Tensor], variables: list[Tensor], seeds: list[Tensor]) -> list[Tensor]:
     """The tangents of the outputs."""
-    stable, written = _stabilized(outputs, variables, current.order)
-    tangents = tangents_of(stable, variables, seeds, written)
-    return [tangents[y] if y in tangents else F.zeros_like(y) for y in stable]
+    with deriving(1 + max([y.order for y in outputs], default=0)):
+        stable, written = _stabilized(outputs, variables, current.order)
+        tangents = tangents_of(stable, variables, seeds, written)
+        return [tangents[y] if y in tangents else F.zeros_like(y) for y in stable]
 
 
 def tangents_of(
@@ -307,6 +302,27 @@ def batched_jacobian(y: Tensor, variables: list[Tensor]) -> list[Tensor]:
 
 
 # Checks --------------------------------------------------------------------------------------------------------------
+
+
+def check_reached(outputs: list[Tensor], variables: list[Tensor], unused: str) -> None:
+    """Raise `GradientError` for a variable that no output depends on, unless `unused="zero"`."""
+    _check_unused(unused)
+    if unused == "raise":
+        _check_reached(outputs, variables, _dependents(toposort(outputs), variables)[0])
+
+
+def _check_unused(unused: str) -> None:
+    if unused not in ("raise", "zero"):
+        raise GradientError(f"unused={unused!r}: choose 'raise' or 'zero'")
+
+
+def _check_reached(outputs: list[Tensor], variables: list[Tensor], reached: set[Tensor]) -> None:
+    missing = [v for v in variables if v not in reached]
+    if missing:
+        raise GradientError(
+            f"{_names(outputs)} does not depend on {_names(missing)}"
+            f"{_made(missing)}; remove it from the variables or pass unused='zero'"
+        )
 
 
 def scalar_output(y: Any, what: str = "grad") -> Tensor:

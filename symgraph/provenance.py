@@ -15,7 +15,7 @@ import itertools
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from weakref import ref
@@ -120,6 +120,17 @@ current = _Current()
 """While a pass derives nodes from a node, `current.where` is that node's line; otherwise None and the stack is read.
 While a graph is differentiated, `current.order` is the order of the derivative; what the user writes has order 0.
 `current.scopes` are the scopes that the user has open, outermost first."""
+
+
+@contextlib.contextmanager
+def deriving(order: int) -> Iterator[None]:
+    """What is made meanwhile belongs to a derivative of this order at least."""
+    keep = current.order
+    current.order = max(order, keep)
+    try:
+        yield
+    finally:
+        current.order = keep
 
 
 def user_location() -> Location | None:

@@ -38,6 +38,7 @@ from .ops.base import Elementwise, as_tensor, mask_of
 from .ops.elementwise import Cast, StopGradient, Where
 from .ops.late import F
 from .ops.shape import BroadcastTo
+from .provenance import deriving
 from .pytree import flatten
 from .rewrite import stabilize_nodes
 
@@ -157,6 +158,11 @@ def _coefficients(
     """The coefficients of stable forms of the outputs; a variable that depends on others adds their effect to its own."""
     if order == 0:
         return [[y] for y in outputs]
+    with deriving(1 + max([y.order for y in outputs], default=0)):
+        return _series(outputs, variables, seeds, order)
+
+
+def _series(outputs: list[Tensor], variables: list[Tensor], seeds: list[Tensor], order: int) -> list[list[Coefficient]]:
     stable = stabilize_nodes(outputs, frozen=variables)
     twins: dict[Tensor, Tensor] = {}
     known: dict[Tensor, Series] = {}

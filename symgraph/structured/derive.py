@@ -18,11 +18,22 @@ from typing import Any
 
 import numpy as np
 
-from ..autodiff import batched_jacobian, check_variables, dependents, grad, jvp, scalar_output, vjp, why_constant
+from ..autodiff import (
+    batched_jacobian,
+    check_reached,
+    check_variables,
+    dependents,
+    grad,
+    jvp,
+    scalar_output,
+    vjp,
+    why_constant,
+)
 from ..core import Symbol, Tensor, building, describe, make_fresh, toposort
 from ..dtypes import is_complex, is_inexact
 from ..errors import GradientError
 from ..ops.base import as_tensor
+from ..provenance import deriving
 from ..pytree import flatten
 from ..rewrite.contractions.regions import elements
 from .choose import work
@@ -44,14 +55,17 @@ SHORT = 16
 """With so many nodes between the variable and the output all forms are derived and compared."""
 
 
-def jacobian(y: Any, wrt: Any, mode: str | None = None, format: str = "dense") -> Any:
+def jacobian(y: Any, wrt: Any, mode: str | None = None, format: str = "dense", unused: str = "zero") -> Any:
     """The Jacobian dy[i]/dx[j], of shape `y.shape + x.shape`, nested as `y` outside and `wrt` inside.
 
     The result is a tensor that keeps its structure, a sum of products (`Structured`): it prints as its formula, and a
     product with a vector, a diagonal or a trace never makes the array. `mode` is "forward" (from the variables), "reverse"
     (from the outputs), or None for the one with fewer elements at its end. With `format="csr"` each block is a sparse matrix
     of shape (size of y, size of x), for which a function returns a `scipy.sparse.csr_array`: from the terms, or by products
-    with the colours of its pattern where an op made them dense. Integer outputs raise `GradientError`.
+    with the colours of its pattern where an op made them dense.
+
+    Raises `GradientError` for integer outputs or variables, and with `unused="raise"` for a variable that no output
+    depends on, whose block is zero otherwise.
 
     >>> from symgraph import evaluate, jacobian, sin, symbol
     >>> A, x = symbol("A", (3, 2)), symbol("x", (2,))
@@ -65,11 +79,15 @@ def jacobian(y: Any, wrt: Any, mode: str | None = None, format: str = "dense") -
     outputs, restore_y = flatten(y)
     variables, restore_x = flatten(wrt)
     check_variables(variables, wrt)
-    blocks = []
-    for output in map(as_tensor, outputs):
+    outputs = [as_tensor(output) for output in outputs]
+    for output in outputs:
         if not is_inexact(output.dtype):
             raise GradientError(f"jacobian of {describe(output)}: {why_constant(output)}")
-        row: list[Any] = [_jacobian(output, x, mode) for x in variables]
+    check_reached(outputs, variables, unused)
+    blocks = []
+    for output in outputs:
+        with deriving(1 + output.order):
+            row: list[Any] = [_jacobian(output, x, mode) for x in variables]
         if format == "csr":
             row = [best_csr(block, output, x) for block, x in zip(row, variables, strict=True)]
         blocks.append(restore_x(row))
@@ -93,13 +111,16 @@ def _jacobian(y: Tensor, x: Tensor, mode: str | None) -> Structured:
     return assembled(terms, y.shape, x.shape, y).told(mode, {}, notes)
 
 
-def hessian(y: Any, wrt: Any, mode: str | None = None, format: str = "dense") -> Any:
+def hessian(y: Any, wrt: Any, mode: str | None = None, format: str = "dense", unused: str = "zero") -> Any:
     """The Hessian d2y/dx[i]dx[j] of the scalar `y`, of shape `x.shape + x.shape`; nested blocks for nested variables.
 
     The result is a tensor that keeps its structure, a sum of products (`Structured`): it prints as its formula, and
     `matvec`, `diagonal`, `trace` and `solve` use it. `mode` is "forward-over-reverse", "symmetric" (the sum of J.T @ B @ J
     over the nonlinear steps), "edge-pushing" (second derivatives carried back through the graph), or None for the one that
     is estimated to take the least time. With `format="csr"` each block is a sparse matrix, as for `jacobian`.
+
+    Raises `GradientError` if `y` is no real scalar, if a variable is int or bool, and with `unused="raise"` if `y` does not
+    depend on a variable, whose blocks are zero otherwise.
 
     >>> from symgraph import hessian, log1p, exp, symbol
     >>> A, x = symbol("A", (100, 5)), symbol("x", (5,))
@@ -113,16 +134,18 @@ def hessian(y: Any, wrt: Any, mode: str | None = None, format: str = "dense") ->
     variables, restore = flatten(wrt)
     check_variables(variables, wrt)
     if any(is_complex(x.dtype) for x in variables):
-        return jacobian(grad(y, wrt, unused="zero"), wrt, format=format)
+        return jacobian(grad(y, wrt, unused), wrt, format=format)
     blocks: dict[tuple[Tensor, Tensor], Structured] = {}
-    found = dict(zip(variables, grad(y, variables, unused="zero"), strict=True))
+    found = dict(zip(variables, grad(y, variables, unused), strict=True))
     wanted = set(variables)
     order = [
         v for v in reversed(toposort(found)) if v in wanted
     ]  # a gradient may contain what the variable depends on,
     for j, x in enumerate(order):  # as in exp, but never what depends on it
         us = order[: j + 1]
-        for u, block in zip(us, _column(y, [found[u] for u in us], us, x, mode), strict=True):
+        with deriving(2 + y.order):
+            column = _column(y, [found[u] for u in us], us, x, mode)
+        for u, block in zip(us, column, strict=True):
             blocks[u, x] = block
             if u is not x:
                 turned = assembled([t.T for t in block.terms], x.shape, u.shape, y, block.dtype)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..autodiff import check_variables, grad, why_constant
+from ..autodiff import check_reached, check_variables, grad, why_constant
 from ..core import Symbol, Tensor, building, describe, make_fresh
 from ..dtypes import is_complex, is_inexact
 from ..errors import GradientError
@@ -27,11 +27,12 @@ from .choose import work
 from .derive import HESSIAN_MODES, hessian
 
 
-def laplacian(y: Any, wrt: Any) -> Any:
+def laplacian(y: Any, wrt: Any, unused: str = "zero") -> Any:
     """The sum of the second derivatives of `y` along every element of the variables; it has the shape of `y`.
 
     laplacian(y, x)[i] = sum_j d2y[i]/dx[j]2. `y` and `wrt` are real tensors or nestings of them; over several variables
-    the sum goes through all. Raises `GradientError` for integer or complex outputs or variables.
+    the sum goes through all. Raises `GradientError` for integer or complex outputs or variables, and with
+    `unused="raise"` for a variable that no output depends on, which counts as 0 otherwise.
 
     >>> from symgraph import evaluate, laplacian, symbol
     >>> X = symbol("X", (2, 3))
@@ -43,6 +44,7 @@ def laplacian(y: Any, wrt: Any) -> Any:
     for x in variables:
         if is_complex(x.dtype):
             raise GradientError(f"laplacian with respect to {describe(x)}: the variables must be real")
+    check_reached([as_tensor(leaf) for leaf in flatten(y)[0]], variables, unused)
     return tree_map(lambda leaf: _laplacian(as_tensor(leaf), variables), y)
 
 

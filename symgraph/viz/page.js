@@ -155,6 +155,11 @@ function tell() {
   if (n.lines.length) row(list, n.within ? "Part of" : "Statement", ...some(lineLink, n.lines));
   else row(list, "Statement", document.createTextNode("none: rewriting left nothing to compute"));
   if (n.forward.length) row(list, "Adjoint of", ...some(link, n.forward));
+  if (n.derived && n.derived.length) {
+    const ul = make("ul");
+    ul.append(...n.derived.map(line => make("li", line)));
+    row(list, "By the rule", ul);
+  }
   if (n.adjoints.length) row(list, "Its adjoint", ...some(link, n.adjoints));
   if (n.operands.length) row(list, "Made from", ...some(link, n.operands));
   row(list, "Used by", ...(n.users.length ? some(link, n.users) : [document.createTextNode("nothing else: it is a result")]));
@@ -162,7 +167,7 @@ function tell() {
   if (n.rules.length) {
     const ul = make("ul");
     ul.append(...n.rules.map(r => make("li", r)));
-    row(list, "Rules", ul);
+    row(list, "Rewritten by", ul);
   }
   const k = groupOf.get(i);
   if (k !== undefined) {

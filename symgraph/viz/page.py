@@ -21,6 +21,7 @@ from typing import Any
 
 from ..core import Tensor, describe
 from ..errors import CompileError, SymgraphError
+from ..explaining.derivative import adjoint_story
 from ..function import Function, function
 from ..naming import symbols_by_name
 from ..ops.base import as_tensor
@@ -208,6 +209,7 @@ def _data(
     several = {node.key for node in shown.nodes if node.kind == "group"}
     tensors = {key: node for node, key in keys.items() if key not in several}
     rules = rewrites(f)
+    known = set(keys)
     at = {node.key: i for i, node in enumerate(shown.nodes)}
     operands: dict[str, list[int]] = {key: [] for key in at}
     users: dict[str, list[int]] = {key: [] for key in at}
@@ -231,6 +233,7 @@ def _data(
         if tensor is not None:
             entry["formula"] = formula(tensor)
             entry["rules"] = [cut(rule) for rule in rules.get(tensor, ())]
+            entry["derived"] = [cut(line.strip()) for line in adjoint_story(tensor, known) if line.startswith(" ")]
             new = f.became.get(tensor, tensor)
             if new is not tensor:
                 entry["became"] = formula(new)

@@ -119,6 +119,22 @@ def test_an_unreached_variable_gets_zeros_when_asked():
     assert value(sg.jacobian(sg.sin(x), y), x=np.ones(3)).tolist() == np.zeros((3, 3)).tolist()
 
 
+def test_second_derivatives_raise_for_an_unreached_variable_when_asked():
+    for derive in (sg.jacobian, sg.hessian, sg.laplacian, lambda f, wrt, unused: sg.hvp(f, wrt, v, unused)):
+        with pytest.raises(sg.GradientError, match="does not depend on y"):
+            derive(sg.sum(x**2), y, unused="raise")
+        with pytest.raises(sg.GradientError, match="'raise' or 'zero'"):
+            derive(sg.sum(x**2), x, unused="ignore")
+        derive(sg.sum(x**2), x, unused="raise")
+
+
+def test_forward_mode_and_structure_have_the_order_of_their_derivative():
+    f = sg.sum(sg.sin(x) ** 2)
+    assert sg.jvp(f, x, v).order == 1 and sg.jacobian(sg.sin(x), x).order == 1
+    assert sg.hessian(f, x).order == 2 and sg.hvp(f, x, v).order == 2
+    assert sg.taylor(f, x, v, 2)[1].order == 1
+
+
 def test_unused_is_raise_or_zero():
     with pytest.raises(sg.GradientError, match="'raise' or 'zero'"):
         sg.grad(sg.sum(x), x, unused="ignore")
