@@ -5,8 +5,6 @@ import io
 import re
 from pathlib import Path
 
-import pytest
-
 README = Path(__file__).parent.parent / "README.md"
 
 
@@ -14,9 +12,8 @@ def blocks() -> list[str]:
     return re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 
 
-@pytest.mark.parametrize("first", [0, 2, 4])
-def test_a_program_prints_the_source_shown_below_it(first):
-    program, shown = blocks()[first : first + 2]
+def test_the_program_prints_the_source_shown_below_it():
+    program, shown = blocks()
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(program, "model.py", "exec"), {})
