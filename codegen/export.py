@@ -350,7 +350,7 @@ def _split(source: str) -> tuple[list[str], str, str]:
     lines = source.splitlines()
     count = next((i for i, line in enumerate(lines) if line and not line.startswith("import ")), len(lines))
     imports = [line for line in lines[:count] if line]
-    standard = [line for line in imports if not line.startswith(("import numpy", "import scipy"))]
+    standard = [line for line in imports if not line.startswith(("import numpy", "from numpy", "import scipy"))]
     others = [line for line in imports if line not in standard]
     return standard, "\n".join(others), "\n".join(lines[count:]).strip("\n")
 

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-RESERVED = frozenset([*keyword.kwlist, *keyword.softkwlist, *dir(builtins), "math", "np", "scipy", "self"])
+RESERVED = frozenset([*keyword.kwlist, *keyword.softkwlist, *dir(builtins), "float64", "math", "np", "scipy", "self"])
 
 
 def identifier(name: str, default: str = "x") -> str:

@@ -37,6 +37,9 @@ POWERS = {1.0: "positive", 2.0: "square", 0.5: "sqrt", -1.0: "reciprocal"}
 
 DIVISIONS = ("/", "//", "%")
 
+SCALARS = {BOOL: "np.bool_", FLOAT64: "float64"}
+"""What makes a result of a Python value."""
+
 CAST = {BOOL: Form("{0} != 0.0", False, code.COMPARE), FLOAT64: Form("float", False)}
 
 
@@ -46,7 +49,11 @@ class ScalarSource(Source):
     @property
     def imports(self) -> str:
         math = ["import math"] if re.search(r"\bmath\.", self.function) else []
-        return "\n\n".join([*math, super().imports])
+        numpy = super().imports.split("\n")
+        if re.search(r"(?<![\w.])float64\(", self.function):  # by the name alone it is found faster
+            used = re.search(r"\bnp\.", self.function)
+            numpy = [line for line in numpy if used or line != "import numpy as np"] + ["from numpy import float64"]
+        return "\n\n".join([*math, "\n".join(numpy)])
 
 
 def emit_scalar(program: Program) -> Source | None:
@@ -242,7 +249,7 @@ class _Scalar:
 
     def _assembled(self) -> Source:
         program = self.program
-        returned = [f"{code.scalar(y.dtype)}({self.code[without_stops(y)]})" for y in program.outputs]
+        returned = [f"{SCALARS[y.dtype]}({self.code[without_stops(y)]})" for y in program.outputs]
         writes: list[Line] = [(1, f"{name}[...] = {self.code[new]}", new) for name, new in self.updates]
         body = list(lines_of(self.block, 2 if self.raises else 1))
         failed: Line = (1, "except (ArithmeticError, ValueError):  # NumPy gives inf or nan", None)
@@ -323,7 +330,7 @@ def _applied(form: Form, xs: list[Code]) -> Code:
 
 def _called(start: str, arguments: Sequence[str]) -> list[Line]:
     """The call of the NumPy function, over several lines if it is long."""
-    passed = ", ".join(f"np.float64({x})" for x in arguments)
+    passed = ", ".join(f"float64({x})" for x in arguments)
     if len(start) + len(passed) <= WIDTH - 9:
         return [(2, f"{start}{passed})", None)]
     wrapped = textwrap.wrap(f"{passed},", WIDTH - 12, break_long_words=False)

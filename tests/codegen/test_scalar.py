@@ -223,6 +223,7 @@ LOG_NORMAL = '''\
 import math
 
 import numpy as np
+from numpy import float64
 
 
 def log_normal(x, mu, sigma):
@@ -232,9 +233,9 @@ def log_normal(x, mu, sigma):
         log_density = -0.5 * (t1 * t1) - math.log(sigma) - 0.9189385332046727
         grad_mu = t1 / sigma
         grad_sigma = t1 * grad_mu - 1.0 / sigma
-        return [np.float64(log_density), np.float64(grad_mu), np.float64(grad_sigma)]
+        return [float64(log_density), float64(grad_mu), float64(grad_sigma)]
     except (ArithmeticError, ValueError):  # NumPy gives inf or nan
-        return log_normal_numpy(np.float64(x), np.float64(mu), np.float64(sigma))
+        return log_normal_numpy(float64(x), float64(mu), float64(sigma))
 
 
 def log_normal_numpy(x, mu, sigma):
@@ -260,12 +261,12 @@ def test_what_cannot_raise_needs_no_numpy():
         == '''\
 import math
 
-import numpy as np
+from numpy import float64
 
 
 def f(x, y):
     """x float64, y float64 -> float64."""
-    return np.float64(2.0 * x * y - math.tanh(x / 4.0))
+    return float64(2.0 * x * y - math.tanh(x / 4.0))
 '''
     )
 
