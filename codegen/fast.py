@@ -14,13 +14,14 @@ are written into the parameters' own arrays after everything else.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from symgraph.core import Constant, Tensor
 from symgraph.dims import code as size_code
-from symgraph.dims import prod, same
+from symgraph.dims import prod, same, same_shape
 from symgraph.ops import code
 from symgraph.ops.base import Elementwise, Primitive
 from symgraph.ops.code import Code
@@ -127,7 +128,7 @@ class Fast(Places):
             for x in node.inputs:
                 for root in self.keeps[x]:
                     last[root] = position
-        kernel = Kernel(name, unit.size, frozenset(unit.nodes), last)
+        kernel = Kernel(name, unit.size, frozenset(unit.nodes), last, self._becoming(unit, last))
         finals = [n for n in unit.nodes if is_final(n) and self.last[n] >= self.at]
         with self._inside(kernel):
             for kernel.at, node in enumerate(unit.nodes):
@@ -146,6 +147,20 @@ class Fast(Places):
                     self.code[n] = Code(made.name, aval=n.aval)
                     self._alias_outside(n, made)
 
+    def _becoming(self, unit: Unit, last: dict[Tensor, int]) -> dict[Tensor, Tensor]:
+        """The temporaries that are read last by the step that makes a new value of a parameter in its own array."""
+        found: dict[Tensor, Tensor] = {}
+        members = set(unit.nodes)
+        for position, node in enumerate(unit.nodes):
+            p = self.finals.get(node)
+            if p is None or not node.op.inplace or any(p in self.keeps[x] for x in node.inputs):  # type: ignore[attr-defined]
+                continue
+            for x in node.inputs:
+                alike = x.dtype == p.dtype and same_shape(x.shape, p.shape) and sum(z is x for z in node.inputs) == 1
+                if alike and x in members and last[x] == position:
+                    found[x] = p
+        return found
+
     def _alias_outside(self, node: Tensor, storage: Storage) -> None:
         name = self.reserved.get(node)
         if name is not None and storage.called != name:
@@ -156,6 +171,8 @@ class Fast(Places):
         """The function itself, and the line that runs it."""
         cut = [v for (_, row), v in kernel.arguments.items() if row]
         whole = [v for (_, row), v in kernel.arguments.items() if not row]
+        words = set(re.findall(r"\w+", "\n".join([*[line for line, _ in kernel.lines], *parts])))
+        whole = [(inside, outside) for inside, outside in whole if inside in words]  # not what a cast has replaced
         taken = {inside for inside, _ in cut}
         cut += [v for v in kernel.written if v[0] not in taken]
         names = [inside for inside, _ in cut] + [r.name for r in kernel.registers] + [inside for inside, _ in whole]

@@ -37,6 +37,8 @@ class Kernel:
     members: frozenset[Tensor]
     last: dict[Tensor, int]
     """The position of the last step of the group that reads each value."""
+    becomes: dict[Tensor, Tensor] = field(default_factory=dict)
+    """For a temporary that ends in the new value of a parameter, and may lie in its array: that parameter."""
     code: dict[Tensor, Code] = field(default_factory=dict)
     inlined: dict[Tensor, Code] = field(default_factory=dict)
     lines: list[tuple[str, Tensor | None]] = field(default_factory=list)
@@ -250,6 +252,12 @@ class Places(Plain):
         """A temporary of a kernel: over an operand, in one that is free again, or new."""
         key = (node.shape[1:], node.dtype)
         self._release(kernel)
+        p = kernel.becomes.get(node)
+        if p is not None and self._is_read(p, node, op, kernel):
+            kernel.becomes = {x: q for x, q in kernel.becomes.items() if q is not p}
+            made = Storage(node.shape, node.dtype, -1, members=[node], name=str(self._outside(p)))
+            self._write_blocks(made, node)
+            return made
         found = None
         if op.inplace:
             for x in node.inputs:
@@ -266,6 +274,15 @@ class Places(Plain):
         found.members.append(node)
         self.storage_of[node] = found
         return found
+
+    def _is_read(self, p: Tensor, node: Tensor, op: Primitive, kernel: Kernel) -> bool:
+        """Whether nobody reads the old value of a parameter any more, once `node` is made in its place."""
+        readers_end = kernel.last.get(p, -1)
+        if readers_end < kernel.at:
+            return True
+        read = any(x is p for x in node.inputs)
+        alone = read and not any(p in self.keeps[z] for z in node.inputs if z is not p)
+        return readers_end == kernel.at and alone and op.inplace
 
     def _release(self, kernel: Kernel) -> None:
         """Registers whose value was read for the last time before this step are free."""

@@ -150,3 +150,36 @@ def test_sparse_terms_are_added_to_arrays_in_any_order(order):
     for options in ({}, {"optimize": False}, {"style": "plain"}):
         for found, wanted in zip(sg.function([x, i], outputs, **options)(X, k), expected, strict=True):
             np.testing.assert_allclose(found, wanted, rtol=1e-14, err_msg=str(options))
+
+
+# New values of parameters, computed in the parameters' own arrays -----------------------------------------------------
+
+
+def moving(n, style):
+    """The updates of Adam in float32, and of a value that is read again after its new value could have been begun."""
+    rng = np.random.default_rng(0)
+    g = sg.symbol("g", (n,), "float32")
+    m, v, p, q = (sg.parameter(rng.uniform(0.5, 2, n).astype("float32"), name) for name in "mvpq")
+    new_m, new_v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+    updates = {
+        m: new_m,
+        v: new_v,
+        p: p - 0.01 * new_m / (sg.sqrt(new_v) + 1e-8),
+        q: sg.exp(-q) * 0.5 + sg.sin(g) * sg.cos(q),
+    }
+    return sg.function([g], sg.sum(p * q), updates, style=style, threads=1), [m, v, p, q]
+
+
+@pytest.mark.parametrize("n", [7, 300_001])
+def test_large_updates_begin_in_the_arrays_that_they_end_in(n):
+    gradient = np.random.default_rng(1).normal(size=n).astype("float32")
+    (fast, found), (plain, expected) = moving(n, "fast"), moving(n, "plain")
+    for _ in range(3):
+        np.testing.assert_allclose(fast(gradient), plain(gradient), rtol=1e-5)
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a.value, b.value, rtol=2e-6, atol=1e-6)
+    if n > 7:
+        assert "np.multiply(0.9, m, out=m)" in fast.source and "np.multiply(0.999, v, out=v)" in fast.source
+        assert (
+            "np.exp(q, out=q)" not in fast.source and "np.negative(q, out=q)" not in fast.source
+        )  # cos(q) comes later
