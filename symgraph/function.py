@@ -34,7 +34,7 @@ from .checking import (
 from .core import Symbol, Tensor, building, describe, toposort
 from .dims import Dim
 from .errors import CompileError
-from .naming import positions, restorer, source_names
+from .naming import name_steps, positions, restorer, source_names
 from .ops.base import as_tensor
 from .parameter import Parameter, Turn, parameter
 from .pipeline import rewritten
@@ -299,11 +299,13 @@ def function(
     given = [*nodes, *[new for _, new in changes]]
     check_leaves(leaves, keys, given, outputs_known=bool(results) or bool(changes))
     checks = dimension_checks(leaves, given)
-    lowered, mapping, quiet = rewritten(given, optimize, style)
+    lowered, mapping, quiet, multiples = rewritten(given, optimize, style)
     if memory is not None:
         lowered, step = within(lowered, memory, sizes, order_in_memory if style == "fast" and optimize else toposort)
-        mapping = compose(mapping, step)
+        mapping, multiples = compose(mapping, step), compose(multiples, step)
     names = source_names(given, mapping, results, outputs)
+    if changes:
+        name_steps(names, multiples)
     names.update(dict(zip(leaves, keys, strict=True)))
     program = Program(
         name=_function_name(name),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .core import Constant, Leaf, Symbol, Tensor, toposort
@@ -32,6 +32,14 @@ def source_names(given: list[Tensor], mapping: NodeMap, results: list[Any], outp
         if isinstance(result, Tensor) and key[:1] in "'\"" and key:
             names.setdefault(mapping.get(result, result), key[1:-1])
     return names
+
+
+def name_steps(names: dict[Tensor, str], multiples: NodeMap) -> None:
+    """Call `step_W` a multiple of the gradient of W that is computed in its place: a learning rate times `grad_W`."""
+    for old, new in multiples.items():
+        forward = [name for f in adjoint_of(old) if old.leafy and (name := name_of(f))]
+        if forward and not isinstance(new.op, Leaf | Constant):
+            names.setdefault(new, f"step_{forward[0]}")
 
 
 def symbols_by_name(roots: list[Tensor]) -> dict[str, Tensor]:
@@ -92,6 +100,18 @@ def output_label(root: Tensor, path: str, otherwise: str) -> str:
     if not isinstance(root.op, Leaf) and name_of(root):
         return str(name_of(root))
     return gradient_name(root) or otherwise
+
+
+def output_labels(roots: Sequence[Tensor], outputs: Any, stem: str) -> list[str]:
+    """What the outputs are called; gradients whose keys are the names of their variables are `grad_W`, not a second W."""
+    found = [output_label(r, p, f"{stem}{i + 1}") for i, (r, p) in enumerate(zip(roots, paths(outputs), strict=True))]
+    leaves = {node.op.label: node for node in toposort(roots) if isinstance(node.op, Leaf)}
+    again = [label in leaves and leaves[label] is not r for label, r in zip(found, roots, strict=True)]
+    if not any(
+        a and any(name_of(f) == label for f in adjoint_of(r)) for a, label, r in zip(again, found, roots, strict=True)
+    ):
+        return found
+    return [f"grad_{label}" if a else label for a, label in zip(again, found, strict=True)]
 
 
 def gradient_name(node: Tensor) -> str | None:

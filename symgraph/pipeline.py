@@ -16,6 +16,7 @@ from .rewrite.factorizations import share_factorizations
 from .rewrite.gram import GRAM, SIGNED_GRAM
 from .rewrite.layout import ARRANGE
 from .rewrite.lower import LOWER
+from .rewrite.rates import take_in_factors
 from .rewrite.sums import order_sums
 
 Trail = list[tuple[str, Fired, NodeMap]]
@@ -24,10 +25,11 @@ Trail = list[tuple[str, Fired, NodeMap]]
 
 def rewritten(
     given: list[Tensor], optimize: bool, style: str = "fast", trail: Trail | None = None
-) -> tuple[list[Tensor], NodeMap, frozenset[str]]:
+) -> tuple[list[Tensor], NodeMap, frozenset[str], NodeMap]:
     """The graph ready for emission, the successor of every node as written, and the warnings that are harmless.
 
-    Where a `trail` is given, each pass adds to it what it did.
+    The fourth result has the nodes of which only a multiple is computed, such as gradients times a learning rate, and these
+    multiples. Where a `trail` is given, each pass adds to it what it did.
     """
     passes: list[RuleSet] = [STABILIZE + SIMPLIFY, GRAM, LOWER, SIMPLIFY] if optimize else [STABILIZE, LOWER]
     if optimize and style == "fast":
@@ -35,6 +37,7 @@ def rewritten(
     quiet: set[str] = set()
     whole: list[Tensor] = []
     nodes, mapping = list(given), {node: node for node in toposort(given)}
+    multiples: NodeMap = {}
     for rules in passes:
         if rules is LOWER:
             quiet = _harmless_warnings(nodes)
@@ -49,14 +52,22 @@ def rewritten(
             fired = None if trail is None else []
             nodes, step = rewrite(nodes, ARRANGE, fired=fired)
             mapping = _followed(mapping, "axes arranged", step, fired, trail)
+        if style == "fast":
+            nodes, step, scaled = take_in_factors(nodes)
+            if scaled:
+                multiples = {old: scaled[new] for old, new in mapping.items() if new in scaled}
+                mapping = _followed(mapping, "factor taken in", step, [], trail)
+                fired = None if trail is None else []
+                nodes, step = rewrite(nodes, SIMPLIFY, fired=fired)
+                mapping, multiples = _followed(mapping, "rewritten", step, fired, trail), compose(multiples, step)
         nodes, step = plan_contractions(nodes)
-        mapping = _followed(mapping, "contraction planned", step, [], trail)
+        mapping, multiples = _followed(mapping, "contraction planned", step, [], trail), compose(multiples, step)
         nodes, step = share_factorizations(nodes)
-        mapping = _followed(mapping, "factorization shared", step, [], trail)
+        mapping, multiples = _followed(mapping, "factorization shared", step, [], trail), compose(multiples, step)
         if style == "fast":
             nodes, step = order_sums(nodes)
-            mapping = _followed(mapping, "terms ordered", step, [], trail)
-    return nodes, mapping, frozenset(quiet)
+            mapping, multiples = _followed(mapping, "terms ordered", step, [], trail), compose(multiples, step)
+    return nodes, mapping, frozenset(quiet), multiples
 
 
 def _followed(mapping: NodeMap, what: str, step: NodeMap, fired: Fired | None, trail: Trail | None) -> NodeMap:

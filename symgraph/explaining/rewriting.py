@@ -42,7 +42,7 @@ class Rewriting:
     def of(cls, roots: Sequence[Tensor], optimize: bool = True, style: str = "fast") -> Rewriting:
         """Run the passes of `function` again, and note what each does."""
         trail: Trail = []
-        nodes, _, _ = rewritten(list(roots), optimize, style, trail)
+        nodes, *_ = rewritten(list(roots), optimize, style, trail)
         return cls(tuple(roots), tuple(nodes), trail)
 
     def report(self, places: bool = True) -> list[str]:

@@ -10,7 +10,7 @@ def train_step(X, y):
     """X (batch, 784) float32, y (batch,) int64 -> float32; updates W1, b1, W2, b2."""
     batch = X.shape[0]
     with workspace(batch) as (
-        hidden, t6, t7, logits, t8, t9, t10, t11, grad_logits, grad_W2, grad_b2, grad_hidden, grad_b1, t13,
+        hidden, t6, t7, logits, t8, t9, t10, t11, step_logits, step_W2, step_b2, step_hidden, step_b1, step_W1,
     ):
         t1 = y[:, None]
         t2 = np.ones(batch, dtype=np.float32)
@@ -22,31 +22,27 @@ def train_step(X, y):
         hidden.clip(0, np.inf, out=hidden)
         np.dot(hidden, W2, out=t7)
         blockwise(
-            train_step_block1, batch, 13107, (t7, t11, grad_logits), (logits, t8, t9, t10),
-            (np.divide(1, batch, dtype=np.float32),),
+            train_step_block1, batch, 13107, (t7, t11, step_logits), (logits, t8, t9, t10),
+            (np.divide(0.1, batch, dtype=np.float32),),
         )
         t12 = t11[t3, t1]
         t4 = np.add.reduce(t12, axis=None)
         loss = -(t4 / batch)
-        grad_logits[t3, t1] += np.divide(-1, batch, dtype=np.float32)
-        np.dot(hidden.T, grad_logits, out=grad_W2)
-        grad_W2 *= 0.1
-        np.dot(t2, grad_logits, out=grad_b2)
-        grad_b2 *= 0.1
-        np.dot(grad_logits, W2.T, out=grad_hidden)
-        np.multiply(grad_hidden.view(np.uint32), t6, out=grad_hidden.view(np.uint32))
-        np.dot(t2, grad_hidden, out=grad_b1)
-        grad_hidden *= 0.1
-        grad_b1 *= 0.1
-        np.dot(X.T, grad_hidden, out=t13)
-        np.subtract(W2, grad_W2, out=W2)
-        np.subtract(b2, grad_b2, out=b2)
-        np.subtract(b1, grad_b1, out=b1)
-        np.subtract(W1, t13, out=W1)
+        step_logits[t3, t1] += np.divide(-0.1, batch, dtype=np.float32)
+        np.dot(hidden.T, step_logits, out=step_W2)
+        np.dot(t2, step_logits, out=step_b2)
+        np.dot(step_logits, W2.T, out=step_hidden)
+        np.multiply(step_hidden.view(np.uint32), t6, out=step_hidden.view(np.uint32))
+        np.dot(t2, step_hidden, out=step_b1)
+        np.dot(X.T, step_hidden, out=step_W1)
+        np.subtract(W2, step_W2, out=W2)
+        np.subtract(b2, step_b2, out=b2)
+        np.subtract(b1, step_b1, out=b1)
+        np.subtract(W1, step_W1, out=W1)
         return loss
 
 
-def train_step_block1(t7, t11, grad_logits, logits, t8, t9, t10, x1):
+def train_step_block1(t7, t11, step_logits, logits, t8, t9, t10, x1):
     np.add(t7, b2, out=logits)
     np.maximum.reduceat(logits.ravel(), np.arange(0, logits.size, 10), out=t8.ravel())
     logits -= t8
@@ -55,26 +51,26 @@ def train_step_block1(t7, t11, grad_logits, logits, t8, t9, t10, x1):
     np.log(t8, out=t10)
     np.subtract(logits, t10, out=t11)
     np.divide(x1, t8, out=t8)
-    np.multiply(t8, t9, out=grad_logits)
+    np.multiply(t8, t9, out=step_logits)
 
 
 def train_step_buffers(batch):
     """The shape, dtype, first and last step of each buffer."""
     return [
         ((batch, 128), np.float32, 20, 31),  # hidden
-        ((batch, 128), bool, 22, 36),  # t6
+        ((batch, 128), bool, 22, 34),  # t6
         ((batch, 10), np.float32, 24, 25),  # t7
         ((*blocks(batch, 13107), 10), np.float32, 25, 25),  # logits
         ((*blocks(batch, 13107), 1), np.float32, 25, 25),  # t8
         ((*blocks(batch, 13107), 10), np.float32, 25, 25),  # t9
         ((*blocks(batch, 13107), 1), np.float32, 25, 25),  # t10
         ((batch, 10), np.float32, 25, 26),  # t11
-        ((batch, 10), np.float32, 25, 35),  # grad_logits
-        ((128, 10), np.float32, 31, 41),  # grad_W2
-        ((10,), np.float32, 33, 42),  # grad_b2
-        ((batch, 128), np.float32, 35, 40),  # grad_hidden
-        ((128,), np.float32, 37, 43),  # grad_b1
-        ((784, 128), np.float32, 40, 44),  # t13
+        ((batch, 10), np.float32, 25, 33),  # step_logits
+        ((128, 10), np.float32, 31, 37),  # step_W2
+        ((10,), np.float32, 32, 38),  # step_b2
+        ((batch, 128), np.float32, 33, 36),  # step_hidden
+        ((128,), np.float32, 35, 39),  # step_b1
+        ((784, 128), np.float32, 36, 40),  # step_W1
     ]
 
 
