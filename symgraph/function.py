@@ -79,6 +79,8 @@ class Function:
         """The outputs, then the updates, as the user wrote them."""
         self.became: Mapping[Tensor, Tensor] = {}
         """What each node as written was rewritten to."""
+        self.multiples: Mapping[Tensor, Tensor] = {}
+        """For nodes of which only a multiple is computed, such as a learning rate times a gradient: that multiple."""
         self.passes: tuple[bool, str] = (True, "fast")
         """Whether the graph was optimized, and for which style: the options of `rewritten`."""
 
@@ -334,7 +336,7 @@ def function(
         source.text, program.name, arguments, checks, source.constants, parameters, restorer(outputs), returned, updated
     )
     made.program, made.details, made.written = program, source, tuple(given)
-    made.became, made.passes = mapping, (optimize, style)
+    made.became, made.multiples, made.passes = mapping, multiples, (optimize, style)
     return made
 
 

@@ -50,13 +50,18 @@ def trace(f: Function, keys: Mapping[Tensor, K], reading: Reading | None = None)
     return Trace(nodes_of, lines_of, within, reading.end)
 
 
+def carrier(f: Function, node: Tensor) -> Tensor:
+    """What is computed for a node as written: what it became, or the multiple in its place."""
+    return f.multiples[node] if node in f.multiples else f.became.get(node, node)
+
+
 def written_for(f: Function, keys: Mapping[Tensor, K]) -> dict[Tensor, list[K]]:
     """For each rewritten node the keys of what it took the place of, or else those of its users."""
     assert f.program is not None
     found: dict[Tensor, dict[K, None]] = {}
     for old in toposort(f.written):
         if old in keys:
-            found.setdefault(f.became.get(old, old), {})[keys[old]] = None
+            found.setdefault(carrier(f, old), {})[keys[old]] = None
     users: dict[Tensor, dict[K, None]] = {}
     for node in reversed(f.program.order):
         mine = found.get(node) or users.get(node, {})
@@ -79,7 +84,7 @@ def _lines_of(
     within: set[K] = set()
     inherited: dict[Tensor, dict[int, None]] = {}
     for node in reversed(toposort(f.written)):
-        new = f.became.get(node, node)
+        new = carrier(f, node)
         leaf = isinstance(new.op, Leaf | Constant) and new is not node
         if isinstance(new.op, Item):
             direct.setdefault(new, direct.get(new.inputs[0], []))

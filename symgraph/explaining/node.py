@@ -16,6 +16,7 @@ from ..provenance import format_location, name_of
 from ..pytree import flatten, paths
 from ..structured import Structured
 from .derivative import adjoint_story, operand, part_story, tangent_story
+from .links import carrier
 from .rewriting import Rewriting, arrow, history
 from .source_map import source_map, table
 from .text import counted, first, formula, indented, place, safe
@@ -162,7 +163,8 @@ def _compiled(node: Tensor, context: Context) -> list[str]:
     if node not in context.present:
         told = [f"took the place of {formula(old)}" for old, new in f.became.items() if new is node and old is not node]
         return first(told, MOST_STEPS) or ["made by rewriting, on the way to what uses it"]
-    lines = _became(node, f.became)
+    multiple = f.multiples.get(node)
+    lines = _became(node, f.became) if multiple is None else [f"as a multiple of it: {formula(multiple)}"]
     steps = history(Rewriting.of(f.written, *f.passes).trail, [node]).get(node, [])
     for rule, before, after in steps[:MOST_STEPS]:
         lines += [f"    {line}" for line in arrow(before, after, f"{rule}: ")]
@@ -170,7 +172,7 @@ def _compiled(node: Tensor, context: Context) -> list[str]:
         lines.append(f"    and {len(steps) - MOST_STEPS} more")
     found = source_map(f)
     rows = found.of(node)
-    if rows and not isinstance(f.became.get(node, node).op, Constant):
+    if rows and not isinstance(carrier(f, node).op, Constant):
         own = node in found.own
         lines += ["computed by" if own else "computed inside the lines of what uses it:", *table(rows, MOST_USERS)]
     return lines

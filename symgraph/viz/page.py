@@ -22,6 +22,7 @@ from typing import Any
 from ..core import Tensor, describe
 from ..errors import CompileError, SymgraphError
 from ..explaining.derivative import adjoint_story
+from ..explaining.links import carrier
 from ..function import Function, function
 from ..naming import symbols_by_name
 from ..ops.base import as_tensor
@@ -234,9 +235,9 @@ def _data(
             entry["formula"] = formula(tensor)
             entry["rules"] = [cut(rule) for rule in rules.get(tensor, ())]
             entry["derived"] = [cut(line.strip()) for line in adjoint_story(tensor, known) if line.startswith(" ")]
-            new = f.became.get(tensor, tensor)
+            new = carrier(f, tensor)
             if new is not tensor:
-                entry["became"] = formula(new)
+                entry["became"] = formula(new) + (", a multiple of it" if tensor in f.multiples else "")
             if found is not None and tensor in found:
                 entry["value"], entry["short"] = told(found[tensor])
         nodes.append(entry)
