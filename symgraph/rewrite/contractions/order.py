@@ -176,27 +176,39 @@ def _exact(
 def _greedy(
     factors: Sequence[Labels], output: Labels, sizes: Sizes, price: Callable[[int, int, Labels], float | None]
 ) -> tuple[Tree, float]:
-    trees: list[tuple[Tree, Labels]] = list(enumerate(factors))
+    trees: dict[int, tuple[Tree, Labels]] = dict(enumerate(zip(range(len(factors)), factors, strict=True)))
     uses = Counter([*output, *[label for labels in factors for label in labels]])
+
+    scores: dict[tuple[Tree, Tree, Labels], tuple[float, float, Labels]] = {}
+
+    def scored(i: int, j: int) -> tuple[float, float, Labels]:
+        (ti, a), (tj, b) = trees[i], trees[j]
+        out = frozenset([k for k in a | b if uses[k] > (k in a) + (k in b)])
+        found = scores.get((ti, tj, out))
+        if found is None:
+            own = price(ti, tj, out) if isinstance(ti, int) and isinstance(tj, int) else None
+            step = pair_cost(a, b, out, sizes) if own is None else own
+            grown = count(out, sizes) - count(a, sizes) - count(b, sizes)
+            found = scores[ti, tj, out] = step + ELEMENTWISE * grown, step, out
+        return found
+
+    pairs = [(i, j) for i in trees for j in trees if i < j]
+    known = {(i, j): scored(i, j) for i, j in pairs if not factors[i].isdisjoint(factors[j])}
     total = 0.0
     while len(trees) > 1:
-        found: tuple[float, float, int, int, Labels] | None = None
-        for i in range(len(trees)):
-            for j in range(i + 1, len(trees)):
-                (ti, a), (tj, b) = trees[i], trees[j]
-                if found is not None and a.isdisjoint(b):
-                    continue
-                out = frozenset([k for k in a | b if uses[k] > (k in a) + (k in b)])
-                own = price(ti, tj, out) if isinstance(ti, int) and isinstance(tj, int) else None
-                step = pair_cost(a, b, out, sizes) if own is None else own
-                grown = count(out, sizes) - count(a, sizes) - count(b, sizes)
-                if found is None or (step + ELEMENTWISE * grown, step) < found[:2]:
-                    found = step + ELEMENTWISE * grown, step, i, j, out
-        assert found is not None
-        _, step, i, j, out = found
+        if not known:  # outer products only where nothing else is left to do
+            known = {(i, j): scored(i, j) for i in trees for j in trees if i < j}
+        (i, j), (_, step, out) = min(known.items(), key=lambda entry: (entry[1][:2], entry[0]))
         total += step
+        before = trees[i][1] | trees[j][1]
         uses.subtract([*trees[i][1], *trees[j][1]])
         uses.update(out)
         trees[i] = (trees[i][0], trees[j][0]), out
         del trees[j]
-    return trees[0][0], total
+        near = [k for k, (_, labels) in trees.items() if not labels.isdisjoint(before)]
+        known = {pair: score for pair, score in known.items() if j not in pair and i not in pair}
+        for k in near:  # their labels may be summed now
+            for m, (_, labels) in trees.items():
+                if k != m and (i in (k, m) or (min(k, m), max(k, m)) in known) and not labels.isdisjoint(trees[k][1]):
+                    known[min(k, m), max(k, m)] = scored(min(k, m), max(k, m))
+    return next(iter(trees.values()))[0], total

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...core import Tensor
-from ...ops.einsum import Einsum, renumbered
+from ...ops.einsum import Einsum
 from .regions import Axes, Region
 
 Key = tuple[Any, ...]
@@ -65,15 +65,16 @@ def key_of(a: Value, b: Value, out: frozenset[int]) -> Key:
 def _numbering(a: Value, b: Value) -> tuple[Key, dict[int, int]]:
     """The two factors in one order with labels counted as they appear, and the number of each label."""
     if a[0] is b[0]:
-        orders = [(a, b), (b, a)]
-    else:
-        orders = [(a, b) if id(a[0]) < id(b[0]) else (b, a)]  # a key lives as long as its tensors, in this process
-    found = []
-    for first, second in orders:
-        (left, right), _ = renumbered([first[1], second[1]], ())
-        numbers = dict(zip((*first[1], *second[1]), (*left, *right), strict=True))
-        found.append(((left, right, first[0], second[0]), numbers))
-    return min(found, key=lambda f: f[0][:2])
+        return min(_numbered(a, b), _numbered(b, a), key=lambda found: found[0][:2])
+    return (
+        _numbered(a, b) if id(a[0]) < id(b[0]) else _numbered(b, a)
+    )  # a key lives as long as its tensors, in this process
+
+
+def _numbered(a: Value, b: Value) -> tuple[Key, dict[int, int]]:
+    numbers: dict[int, int] = {}
+    left, right = (tuple([numbers.setdefault(label, len(numbers)) for label in axes]) for axes in (a[1], b[1]))
+    return (left, right, a[0], b[0]), numbers
 
 
 def _beginnings(region: Region) -> Iterable[Key]:
