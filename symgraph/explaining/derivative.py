@@ -13,7 +13,7 @@ from ..core import Constant, Leaf, Tensor
 from ..ops.code import Code
 from ..printing import expression, number
 from ..provenance import Contribution, adjoint_of, contributions, format_location, name_of, tangent_of
-from .text import WIDTH, counted, first, formula, safe
+from .text import WIDTH, Line, counted, first, formula, names_in, safe
 
 MOST_FORWARD = 4
 """Of a node that is the adjoint of more values than this, the first are told."""
@@ -60,16 +60,18 @@ def _contributed(forward: Tensor, c: Contribution) -> list[str]:
     """`through h @ W2 (model.py:9), matmul: adjoint of the left operand = ct @ W2.T`."""
     at = format_location(c.where)
     place = f" ({at})" if at else ""
+    line = None
     if c.through is None:
         start = f"through {c.rule}{place}, no longer in memory: adjoint of operand {c.operand + 1}"
     else:
+        line = Line(taken=names_in([c.through, *([] if c.made is None else [c.made])], 4))
         stable = "" if c.rule == c.through.op.name else f" in its stable form {c.rule}"
         which = f"operand {c.operand + 1}" if stable else operand(c.through, c.operand)
         rule = "" if stable else f", {rule_name(c.through)}"
-        start = f"through {formula(c.through, 2)}{place}{stable}{rule}: adjoint of {which}"
+        start = f"through {formula(c.through, 2, line=line)}{place}{stable}{rule}: adjoint of {which}"
     if c.made is None:
         return [start]
-    told = _made(c)
+    told = _made(c, line)
     return [f"{start} = {told}"] if len(start) + len(told) + 3 <= WIDTH - 8 else [start, f"    = {told}"]
 
 
@@ -79,24 +81,27 @@ def rule_name(node: Tensor) -> str:
     return f"the rule given for {of}" if isinstance(of, str) else node.op.name
 
 
-def _made(c: Contribution) -> str:
+def _made(c: Contribution, line: Line | None) -> str:
     """What the rule made, over the adjoint that it was given and the value that it belongs to."""
     assert c.made is not None
     if c.made is c.given:
         return "1" if _is_one(c.given) else "ct, passed on as it is"
+    line = line or Line(taken=names_in([c.made], 4))
     plain = formula(c.made, 4)
+    of = formula(c.through, 2, line=line) if c.through is not None else ""
     known: dict[Tensor, str] = {}
     if c.through is not None and name_of(c.through) is None and not isinstance(c.through.op, Leaf | Constant):
         known[c.through] = _unused("y", plain)
     ct = _unused("ct", plain)
     if c.given is not None and not _is_one(c.given):
         known[c.given] = ct
-    told = formula(c.made, 4, known)
+    line.letters.update({node: Code(name, aval=node.aval) for node, name in known.items()})
+    told = formula(c.made, 4, line=line)
     if c.given is not None and _is_one(c.given):
         told += f", {ct} being 1"
     y = known.get(c.through) if c.through is not None else None
     if y and re.search(rf"\b{y}\b", told):
-        told += f", {y} being {formula(c.through, 2)}"  # type: ignore[arg-type]
+        told += f", {y} being {of}"
     return told
 
 

@@ -15,7 +15,7 @@ from ..printing import to_text
 from ..provenance import format_location, name_of
 from ..pytree import flatten, paths
 from ..structured import Structured
-from .derivative import adjoint_story, operand, part_story, tangent_story
+from .derivative import adjoint_story, described, operand, part_story, tangent_story
 from .links import carrier
 from .rewriting import Rewriting, arrow, history
 from .source_map import source_map, table
@@ -76,8 +76,10 @@ class Context:
 def _labels(tree: Any, roots: Sequence[Tensor]) -> list[str]:
     if len(roots) == 1:
         return ["the output"]
-    made = [output_label(root, path, "") for root, path in zip(roots, paths(tree), strict=True)]
-    return [f"output {safe(label)}" if label else f"output {i}" for i, label in enumerate(made, 1)]
+    places = list(paths(tree))
+    made = [output_label(root, path, "") for root, path in zip(roots, places, strict=True)]
+    nested = [path if path.count("[") > 1 else str(i) for i, path in enumerate(places, 1)]
+    return [f"output {safe(label or path)}" for label, path in zip(made, nested, strict=True)]
 
 
 def node_story(node: Tensor, context: Context | None = None) -> list[str]:
@@ -127,17 +129,19 @@ def _computes(node: Tensor) -> list[str]:
 def _derivative(node: Tensor, context: Context | None) -> list[str]:
     within = context.present if context else None
     told = [*adjoint_story(node, within), *tangent_story(node, within)]
+    if not told and node.op.mentions:
+        told = [f"derivative of order {node.order} of {described(x)}" for x in node.inputs[-node.op.mentions :]]
     if not told and node.order and node.inputs:
-        if context:
-            told = part_story(node, context.order, context.users)
-        if not told:
-            told = ["made on the way by a derivative rule; explain(node, within=outputs) tells for which value"]
+        told = part_story(node, context.order, context.users) if context else []
+        hint = "" if context else "; explain(node, within=outputs) tells for which value"
+        told = told or [f"made on the way by a derivative rule{hint}"]
     return told
 
 
 def _used(node: Tensor, context: Context) -> list[str]:
     """Each use: the operand it is, in what, where; and which output it is."""
-    told = [f"is {label}" for root, label in zip(context.roots, context.labels, strict=True) if root is node]
+    outputs = [f"is {label}" for root, label in zip(context.roots, context.labels, strict=True) if root is node]
+    told = list(dict.fromkeys(outputs))
     users = context.users.get(node, [])
     for user in users[:MOST_USERS]:
         at = format_location(user.where) if user.leafy else ""

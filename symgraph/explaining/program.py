@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..core import Tensor, toposort
 from ..costs import Cost
 from ..dims import variables
 from ..errors import ShapeError
 from ..function import Function
 from ..hazards import Hazard, hazards
+from ..provenance import adjoint_of, tangent_of
 from .rewriting import Rewriting
 from .source_map import source_map, table
 from .text import first, indented, safe
@@ -43,9 +45,21 @@ def _hazards(f: Function) -> list[str]:
 
 
 def _differentiated(f: Function, found: list[Hazard]) -> list[Hazard]:
-    """Of a function with derivatives the hazards of what they were taken of; those of its gradients are of higher order."""
-    top = max([node.order for node in f.written], default=0)
-    return [h for h in found if h.node.order < top or not top]
+    """Of a function with derivatives the hazards of what they were taken of.
+
+    Those of its gradients are of higher order, and what leads to new values of parameters alone is not differentiated.
+    """
+    assert f.program is not None
+    order = toposort(f.written)
+    level: dict[Tensor, int] = {}
+    for node in order:
+        level[node] = max([node.order, *[level[x] for x in node.inputs]])
+    top = max(level.values(), default=0)
+    if not top:
+        return found
+    seen = dict.fromkeys(x for node in order for x in (*adjoint_of(node), *[x for x, _ in tangent_of(node)]))
+    inside = set(toposort([*f.written[: len(f.program.outputs)], *[x for x in seen if x in level]]))
+    return [h for h in found if level.get(h.node, h.node.order) < top and (h.node in inside or h.node not in level)]
 
 
 def _cost(cost: Cost) -> list[str]:

@@ -75,7 +75,9 @@ def _place(old: Tensor, new: Tensor) -> list[str]:
 
 
 def arrow(before: str, after: str, start: str = "") -> list[str]:
-    """`before -> after` on one line, or on two."""
+    """`before -> after` on one line, or on two; what reads the same is told once."""
+    if before == after:
+        return [f"{start}{before}  (reads the same)"]
     whole = f"{start}{before} -> {after}"
     if len(whole) <= WIDTH - 8:
         return [whole]

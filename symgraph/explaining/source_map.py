@@ -126,7 +126,7 @@ def source_map(f: Function) -> SourceMap:
 def table(rows: Sequence[Row], most: int) -> list[str]:
     """Rows as aligned lines: line, statement, user's lines or reason."""
     lines = columns([(r.lines.rjust(3), r.text, r.origin) for r in rows[:most]], 2, {1: 68})
-    return [*lines, *first([""] * len(rows), most, "more: print(function.trace().rows)")[most:]]
+    return [*lines, *first([""] * len(rows), most, "more: print(*function.trace().rows, sep='\\n')")[most:]]
 
 
 def located(where: Iterable[Location]) -> str:

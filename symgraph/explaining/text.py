@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..core import Bound, Constant, Item, Leaf, Tensor
+from ..core import Body, Bound, Constant, Item, Leaf, Tensor
 from ..ops.code import Code, call
 from ..printing import expression, number, without_cast
 from ..provenance import Location, format_location, name_of
@@ -72,26 +72,59 @@ def title(rule: Rule | NodeRule) -> str:
 
 def change(old: Tensor, new: Tensor) -> tuple[str, str]:
     """Before and after: the same letter for the same part."""
-    line = Line()
+    line = Line(taken=names_in([old, new]))
     return str(line.text(old, DEPTH)), str(line.text(new, DEPTH))
 
 
-def formula(node: Tensor, depth: int = DEPTH, known: Mapping[Tensor, str] | None = None) -> str:
-    """What a node computes, to a depth; parts that lie deeper are letters, those with a name (or `known`) go by it."""
+def formula(
+    node: Tensor, depth: int = DEPTH, known: Mapping[Tensor, str] | None = None, line: Line | None = None
+) -> str:
+    """What a node computes, to a depth; parts that lie deeper are letters, those with a name (or `known`) go by it.
+
+    Formulas that stand beside each other share their letters by a `line`.
+    """
     if isinstance(node, Structured):
         return node.formula
-    line = Line(known)
+    line = line or Line(known, names_in([node], depth))
     if isinstance(node.op, Constant | Item | Leaf) or not node.inputs or node in line.letters:
         return str(line.text(node, depth))
-    return str(expression(node, [line.text(without_cast(x, node), depth - 1) for x in node.inputs]))
+    return str(one_step(node, [line.text(without_cast(x, node), depth - 1) for x in node.inputs]))
+
+
+def one_step(node: Tensor, words: Sequence[Code]) -> Code:
+    """One operation over the words of its operands; where it has several bodies (`cond`), these are told apart by numbers."""
+    names: dict[Body, str] = {}
+    text = expression(node, words, lambda body: names.setdefault(body, f"body{len(names) + 1}"))
+    return expression(node, words) if len(names) == 1 else text
+
+
+def names_in(nodes: Iterable[Tensor], depth: int = DEPTH) -> set[str]:
+    """The names that formulas of these nodes can show."""
+    found: set[str] = set()
+    layer = list(nodes)
+    for _ in range(depth + 2):  # casts are not shown
+        found.update(name for x in layer if (name := name_of(x)))
+        layer = list(dict.fromkeys(x for node in layer for x in node.inputs))
+    return found
 
 
 class Line:
-    """The letters for the parts of one line, and what is `known` by another name."""
+    """The letters for the parts of one line, none of them `taken`, and what is `known` by another name."""
 
-    def __init__(self, known: Mapping[Tensor, str] | None = None) -> None:
+    def __init__(self, known: Mapping[Tensor, str] | None = None, taken: Iterable[str] = ()) -> None:
         self.letters: dict[Tensor, Code] = {node: Code(text, aval=node.aval) for node, text in (known or {}).items()}
-        self.given = len(self.letters)
+        self.taken = {*taken, *self.letters.values()}
+        self.spelled: dict[Tensor, Code] = {}
+        """What was written out once is written out again, however deep it lies then."""
+        self.count = 0
+
+    def letter(self) -> str:
+        """The next letter that is not the name of something."""
+        while True:
+            letter = f"{'abcdefgh'[self.count % 8]}{self.count // 8 or ''}"
+            self.count += 1
+            if letter not in self.taken:
+                return letter
 
     def text(self, node: Tensor, depth: int) -> Code:
         """`node` to a depth, then letters."""
@@ -109,9 +142,11 @@ class Line:
             return Code(safe(name), aval=aval)
         if isinstance(node.op, Constant):
             return Code("constant", aval=aval)
+        if node in self.spelled:
+            return self.spelled[node]
         if depth <= 0 or isinstance(node.op, Item | Bound | Leaf):
-            count = len(self.letters) - self.given
-            letter = self.letters[node] = Code(f"{'abcdefgh'[count % 8]}{count // 8 or ''}", aval=aval)
+            letter = self.letters[node] = Code(self.letter(), aval=aval)
             return letter
         xs = [self.text(without_cast(x, node), depth - 1) for x in node.inputs]
-        return expression(node, xs)
+        told = self.spelled[node] = one_step(node, xs)
+        return told

@@ -34,6 +34,8 @@ class Box:
     times: int = 1
     """How many parts of the model are in it."""
     distinct: Hashable = None
+    updating: bool = False
+    """Steps from gradients to new values stand behind the gradients, so they have a box of their own."""
 
 
 Assigned = dict[str, Box]
@@ -57,7 +59,7 @@ def by_part(shown: Picture, name: str) -> Assigned:
 
 
 def _part(n: Node, k: int) -> Box:
-    return Box(n.side, n.order, n.parts[:k], str(n.parts[k]), distinct=n.parts[k])
+    return Box(n.side, n.order, n.parts[:k], str(n.parts[k]), distinct=n.parts[k], updating=n.updating)
 
 
 def by_repeats(shown: Picture) -> Assigned:
@@ -114,7 +116,7 @@ def by_kind(shown: Picture) -> Assigned:
 def by_line(shown: Picture) -> Assigned:
     """What one line of the user's program made, and is in the box of no part yet."""
     single = [n for n in _inside(shown) if n.op != "group" and n.where]
-    return {n.key: Box(n.side, n.order, n.parts, n.where) for n in single}
+    return {n.key: Box(n.side, n.order, n.parts, n.where, updating=n.updating) for n in single}
 
 
 def by_file(shown: Picture) -> Assigned:
@@ -170,6 +172,7 @@ def contracted(shown: Picture, assigned: Assigned) -> tuple[Picture, dict[str, s
 
 def _box(box: Box, group: list[Node], types: list[str]) -> Node:
     count = sum(n.count for n in group)
+    types = types or list(dict.fromkeys(n.type for n in group))
     made_of: Counter[str] = Counter()
     for n in group:
         own = ((n.kind if n.kind in SOURCES else n.op.replace("_", " "), 1),)
@@ -177,10 +180,12 @@ def _box(box: Box, group: list[Node], types: list[str]) -> Node:
     text = box.name or _steps(group)
     if box.times > 1:
         text += f" × {box.times:,}"
-    if box.name and box.order:
+    if box.updating:
+        text += ", to new values"
+    elif box.name and box.order and group[0].kind not in MANY_OF:
         text += f", {BACKWARD.get(box.order, f'order {box.order}')}"
     role = f"{count:,} nodes: {_most(made_of)}" if box.name else f"{count:,} elementwise steps"
-    shown = types[0] if len(types) == 1 else f"{len(types)} types of values" if types else group[-1].type
+    shown = types[0] if len(types) == 1 else f"{len(types)} types of values"
     return replace(
         group[-1], kind="group", text=clean(text, 60), role=clean(role, 80), type=shown, op="group" if box.name else "run",
         name="", parts=box.around, elementwise=False, count=count, made_of=tuple(made_of.most_common()),

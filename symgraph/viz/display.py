@@ -9,13 +9,13 @@ import base64
 from html import escape
 from typing import Any
 
+from ..explaining.links import trace
 from ..function import Function
 from .highlight import highlighted
 from .picture import clean
 from .render import image_of
 from .selection import picture
 from .theme import THEMES
-from .tracing import trace
 
 MOST_NODES = 80
 """Larger graphs are not drawn unasked."""

@@ -2,18 +2,21 @@
 
 The forward graph flows down on the left. The backward graph flows up on the right: its edges are written the other way
 round with `dir=back`, so that each adjoint can be held at the height of the node it belongs to. Edges between the columns
-do not take part in the ranking, which keeps large graphs fast and small ones free of tangles.
+do not take part in the ranking, which keeps large graphs fast and small ones free of tangles. A chain of unseen nodes, one
+in each column, keeps the columns in order from left to right.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import pairwise
+from math import hypot
 from typing import Any
 
 from .picture import KINDS, Edge, Node, Part, Picture
+from .routes import ARROW, Curve
 from .selection import picture
 from .theme import THEMES, Theme, theme_of
 
@@ -51,23 +54,6 @@ LOWEST = 20
 """At most this many nodes at the bottom hold the legend below them."""
 
 
-@dataclass(frozen=True)
-class Start:
-    """Where the search for a layout starts: columns in order or reversed, held by an unseen node above or not, and whether
-    the edges from column to column take part in it.
-
-    Left and right are alike to Graphviz. Where it begins decides which column comes to stand on the left.
-    """
-
-    weight: str | None
-    in_order: bool = True
-    across: bool = False
-
-
-STARTS = (Start("0"), Start(None), Start(None, in_order=False), Start("10"), Start("10", in_order=False),
-          Start("0", across=True), Start(None, across=True))  # fmt: skip
-"""The first puts forward on the left in most graphs; `draw` looks, and tries the others where it does not."""
-
 COLUMNS = {0: "forward", 1: "backward"}
 
 
@@ -81,57 +67,55 @@ def to_graphviz(
     """A `graphviz.Digraph` of `outputs`: a tensor, any nesting of tensors, or a `Function`.
 
     The graph is drawn as it was written; `optimize=True` draws it as rewriting leaves it. The other arguments are those of
-    `draw`. Every label is plain text: no name is ever read as markup. The same model gives the same DOT text.
+    `draw`, which lays out columns, and the curves between them, more calmly than Graphviz does from this text alone.
+    Every label is plain text: no name is ever read as markup. The same model gives the same DOT text.
     """
     return digraph(picture(outputs, optimize, **choices), legend, theme=theme_of(theme))
 
 
-def digraph(shown: Picture, legend: bool = True, start: Start = STARTS[0], theme: Theme = THEMES["light"]) -> Any:
-    """The picture in DOT, laid out from one of the `STARTS`."""
+def digraph(shown: Picture, legend: bool = True, theme: Theme = THEMES["light"], across: bool = True) -> Any:
+    """The picture in DOT, with the edges from column to column or without."""
     graph = _package().Digraph("symgraph")
     large = len(shown.nodes) > LARGE
-    shown = _without_crowds(shown) if large else shown
+    shown = without_crowds(shown)
     graph.attr("graph", **_layout(large, theme))
     graph.attr("node", fontname=FONT, fontsize="11", fontcolor=theme.ink, height="0.3", penwidth="1.1")
     graph.attr("edge", color=theme.line, arrowsize="0.6", penwidth="1.0")
     levels = {node.key: node.order for node in shown.nodes}
-    guided = len(shown.orders) > 1 and not large and start.weight is not None
-    if guided:
-        graph.node("top", label="", shape="point", width="0", height="0", style="invis")
-    sides = shown.sides
-    for k, side in enumerate(sides):
-        mine = [node for node in shown.nodes if node.side == side]
-        if len(sides) == 1:
-            _add_columns(graph, mine, start, theme, "")
+    columns = shown.columns
+    for k, (side, order) in enumerate(columns):
+        mine = [node for node in shown.nodes if (node.side, node.order) == (side, order)]
+        if len(columns) == 1:
+            _add_parts(graph, mine, theme, str(k))
             continue
-        with graph.subgraph(name=f"cluster_side{k}") as half:
-            half.attr(label=side, labeljust="l", style="rounded", color=theme.soft, margin="16", fontsize="13")
-            _add_columns(half, mine, start, theme, f"{k}_")
-    if guided:
-        for key in _highest(shown, levels):
-            graph.edge("top", key, style="invis", weight=start.weight)
-    rows = _rows(shown, levels)
-    for forward, adjoint in rows:
+        with graph.subgraph(name=f"cluster_{k}") as column:
+            column.attr(**_column(side, order, len(shown.orders), theme))
+            column.node(f"column{k}", label="", shape="point", width="0", height="0", style="invis")
+            _add_parts(column, mine, theme, str(k))
+    if len(columns) > 1:
+        chain = " -> ".join(f"column{k}" for k in range(len(columns)))
+        graph.body.append(f"\t{{rank=same {chain} [style=invis]}}\n")
+    for forward, adjoint in _rows(shown, levels):
         graph.body.append(f"\t{{rank=same {forward} {adjoint}}}\n")
     for edge in shown.edges:
-        free = not start.across or (edge.kind == "adjoint" and (edge.tail, edge.head) not in rows)
-        _add_edge(graph, edge, levels, {"constraint": "false"} if free else {}, theme)
+        if across or levels[edge.tail] == levels[edge.head]:
+            _add_edge(graph, edge, levels, theme)
     if legend:
         _add_legend(graph, shown, levels, large, theme)
     return graph
 
 
-def _add_columns(graph: Any, nodes: list[Node], start: Start, theme: Theme, prefix: str) -> None:
-    """The nodes of each order of derivative in a column of their own; with one order only, there are no columns."""
-    orders = sorted({node.order for node in nodes})
-    for order in orders if start.in_order else orders[::-1]:
-        name = f"{prefix}{order}"
-        if len(orders) == 1:
-            _add_parts(graph, nodes, theme, name)
-            continue
-        with graph.subgraph(name=f"cluster_{name}") as column:
-            column.attr(**_column(order, theme))
-            _add_parts(column, [node for node in nodes if node.order == order], theme, name)
+def placed(text: str, routes: Mapping[Edge, Curve], theme: Theme) -> str:
+    """A laid out text in DOT with the edges from column to column along their curves."""
+    graph = _package().Digraph()
+    for edge, curve in routes.items():
+        pos = " ".join(f"{x:.1f},{y:.1f}" for x, y in curve)
+        if edge.kind == "value":
+            (x1, y1), (x2, y2) = curve[-2:]
+            f = ARROW / max(hypot(x2 - x1, y2 - y1), 1e-9)
+            pos = f"e,{x2 + f * (x2 - x1):.1f},{y2 + f * (y2 - y1):.1f} {pos}"
+        graph.edge(edge.tail, edge.head, pos=pos, **_across(edge, theme))
+    return f"{text.rstrip().removesuffix('}')}{''.join(graph.body)}}}\n"
 
 
 def _add_parts(graph: Any, nodes: list[Node], theme: Theme, name: str, depth: int = 0) -> None:
@@ -150,8 +134,10 @@ def _add_parts(graph: Any, nodes: list[Node], theme: Theme, name: str, depth: in
             _add_parts(box, members, theme, f"{name}_{k}", depth + 1)
 
 
-def _without_crowds(shown: Picture) -> Picture:
-    """The picture without the edges from leaves that very many nodes use: those say the name in their text."""
+def without_crowds(shown: Picture) -> Picture:
+    """A large picture without the edges from leaves that very many nodes use: those say the name in their text."""
+    if len(shown.nodes) <= LARGE:
+        return shown
     users = Counter(edge.tail for edge in shown.edges if edge.kind == "value")
     crowds = {n.key: users[n.key] for n in shown.nodes if n.kind in ("input", "parameter") and users[n.key] > MANY}
     if not crowds:
@@ -181,9 +167,10 @@ def _layout(large: bool, theme: Theme) -> dict[str, str]:
     return layout
 
 
-def _column(order: int, theme: Theme) -> dict[str, str]:
-    """The box around one order of derivative."""
-    label = COLUMNS.get(order, f"derivative of order {order}")
+def _column(side: str, order: int, orders: int, theme: Theme) -> dict[str, str]:
+    """The box around one order of derivative, on its side of the picture."""
+    title = COLUMNS.get(order, f"derivative of order {order}")
+    label = f"{side}: {title}" if side and orders > 1 else side or title
     return {
         "label": label, "labeljust": "l", "style": "rounded,filled", "color": theme.frame, "margin": "14",
         "fillcolor": theme.columns[order > 0],
@@ -219,16 +206,21 @@ def label_of(lines: Iterable[str]) -> Any:
     return graphviz.nohtml("\\n".join(plain))
 
 
-def _add_edge(graph: Any, edge: Edge, levels: dict[str, int], across: dict[str, str], theme: Theme) -> None:
+def _add_edge(graph: Any, edge: Edge, levels: dict[str, int], theme: Theme) -> None:
     tail, head = levels[edge.tail], levels[edge.head]
-    if edge.kind == "adjoint":
-        graph.edge(edge.tail, edge.head, style="dashed", color=theme.link, dir="none", penwidth="1.2", **across)
-    elif tail != head:
-        graph.edge(edge.tail, edge.head, color=theme.soft, penwidth="0.8", **across)
+    if edge.kind == "adjoint" or tail != head:
+        graph.edge(edge.tail, edge.head, constraint="false", **_across(edge, theme))
     elif head % 2:
         graph.edge(edge.head, edge.tail, dir="back")
     else:
         graph.edge(edge.tail, edge.head)
+
+
+def _across(edge: Edge, theme: Theme) -> dict[str, str]:
+    """How an edge from column to column looks."""
+    if edge.kind == "adjoint":
+        return {"style": "dashed", "color": theme.link, "dir": "none", "penwidth": "1.2"}
+    return {"color": theme.soft, "penwidth": "0.8"}
 
 
 def _rows(shown: Picture, levels: dict[str, int]) -> list[tuple[str, str]]:
@@ -285,12 +277,6 @@ def _vertical(shown: Picture, levels: dict[str, int]) -> list[tuple[str, str]]:
     """The edges inside columns, from the upper node to the lower."""
     inside = [(e.tail, e.head) for e in shown.edges if e.kind == "value" and levels[e.tail] == levels[e.head]]
     return [(head, tail) if levels[head] % 2 else (tail, head) for tail, head in inside]
-
-
-def _highest(shown: Picture, levels: dict[str, int]) -> list[str]:
-    """The nodes at the top of their columns, column by column."""
-    lower = {low for _, low in _vertical(shown, levels)}
-    return [n.key for n in sorted(shown.nodes, key=lambda n: n.order) if n.key not in lower]
 
 
 def _add_legend(graph: Any, shown: Picture, levels: dict[str, int], large: bool, theme: Theme) -> None:

@@ -7,6 +7,8 @@ import keyword
 import tokenize
 from html import escape
 
+from ..explaining.text import safe
+
 KINDS = {tokenize.COMMENT: "c", tokenize.STRING: "s", tokenize.NUMBER: "n"}
 """The class of each kind of token; that of keywords is `k`."""
 
@@ -38,4 +40,4 @@ def _marked(line: str, marks: list[tuple[int, int, str]]) -> str:
 
 def text(line: str) -> str:
     """Plain text as HTML: markup is escaped, and what cannot be seen is spelled out."""
-    return escape("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line))
+    return escape(safe(line))

@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from .graphviz_graph import _lines
+from ..explaining.links import Trace
+from .graphviz_graph import COLUMNS, _lines
 from .highlight import text
 from .picture import KINDS, Node, Picture
 from .placement import Box, Placement
-from .tracing import Trace
 
 # The picture ---------------------------------------------------------------------------------------------------------
-
-TITLES = {0: "forward", 1: "backward"}
 
 
 def picture_of(shown: Picture, placed: Placement) -> Iterable[str]:
@@ -30,7 +28,7 @@ def picture_of(shown: Picture, placed: Placement) -> Iterable[str]:
         x, y = column.x - column.width / 2, column.y - column.height / 2
         place = f'x="{x:.1f}" y="{y:.1f}" width="{column.width:.1f}" height="{column.height:.1f}"'
         yield f'<rect class="column{" odd" * (order % 2)}" {place} rx="10"/>'
-        title = TITLES.get(order, f"order {order}")
+        title = COLUMNS.get(order, f"derivative of order {order}")
         yield f'<text class="title" x="{x + 12:.1f}" y="{y + 19:.1f}">{title}</text>'
     for frame in placed.frames:
         x, y = frame.box.x - frame.box.width / 2, frame.box.y - frame.box.height / 2

@@ -8,23 +8,27 @@ of an output by itself, which is where the backward graph begins.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..core import Constant, Item, Leaf, Symbol, Tensor, format_shape, toposort
 from ..errors import SymgraphError
+from ..explaining.text import one_step
 from ..function import Function
 from ..ops.base import Elementwise, as_tensor
 from ..ops.code import Code
 from ..ops.elementwise import Cast, ComplexAbs, Conjugate, Imag, Real, StopGradient, Where
 from ..parameter import Parameter
-from ..printing import expression, number
+from ..printing import number
 from ..provenance import adjoint_of, format_location, name_of
 from ..pytree import flatten, paths
 from ..rewrite import SIMPLIFY, STABILIZE, sequence
 from ..structured import Structured
-from .parts import parts
+from .parts import leading, parts
 from .picture import BLANK, LONGEST, Edge, Node, Picture, clean
 
 
@@ -105,25 +109,22 @@ def _levels(order: list[Tensor], links: dict[Tensor, list[Tensor]]) -> dict[Tens
         return dict.fromkeys(order, 0)
     level: dict[Tensor, int] = {}
     for node in order:
-        if node.inputs:
-            level[node] = max([node.order, *[level[x] for x in node.inputs]])
-        else:
-            level[node] = 0 if node.leafy or isinstance(node.op, Constant) else node.order
-    return _with_constants(order, links, level)
+        own = 0 if isinstance(node.op, Constant) else node.order
+        level[node] = max([own, *[level[x] for x in node.inputs if x.leafy]])
+    return _with_shared(order, links, level)
 
 
-def _with_constants(
-    order: list[Tensor], links: dict[Tensor, list[Tensor]], level: dict[Tensor, int]
-) -> dict[Tensor, int]:
-    """Constants belong to no order of their own: a seed stands beside its output, any other with the first of its users."""
-    users: dict[Tensor, list[int]] = {}
-    for node in order:
+def _with_shared(order: list[Tensor], links: dict[Tensor, list[Tensor]], level: dict[Tensor, int]) -> dict[Tensor, int]:
+    """What depends on no leaf is shared by all graphs, and belongs to no order of its own.
+
+    An adjoint among it stands beside its forward node, as the seed does, anything else with the first of its users.
+    """
+    users: dict[Tensor, int] = {}
+    for node in reversed(order):
+        if not node.leafy:
+            level[node] = 1 + min(level[f] for f in links[node]) if links[node] else users.get(node, level[node])
         for x in node.inputs:
-            if isinstance(x.op, Constant):
-                users.setdefault(x, []).append(level[node])
-    for x in order:
-        if isinstance(x.op, Constant):
-            level[x] = 1 + min(level[f] for f in links[x]) if links[x] else min(users.get(x, [0]))
+            users[x] = min(level[node], users.get(x, level[node]))
     return level
 
 
@@ -154,7 +155,7 @@ def _carried(
         for x in node.inputs:
             found[x] = min(mine, found.get(x, mine))
     moved = {node: list(forward) for node, forward in carried.items()}
-    return _with_constants(after, moved, found), moved, renamed
+    return _with_shared(after, moved, found), moved, renamed
 
 
 BY_ELEMENTS = (Elementwise, Where, Cast, Real, Imag, Conjugate, ComplexAbs, StopGradient)
@@ -168,11 +169,16 @@ class _Painter:
         self.graph = graph
         self.constants = constants
         self.order = toposort(graph.roots)
-        self.roots = set(graph.roots)
+        self.times = Counter(graph.roots)
+        self.roots = dict.fromkeys(graph.roots)
         self.links = graph.links
         self.level = graph.level
+        self.used = {x for n in self.order for x in n.inputs}
         self.seeds = {n for n in self.order if isinstance(n.op, Constant) and self.links[n]}
-        self.parts = parts(self.order, self.links, graph.names, by)
+        known = parts(self.order, self.links, graph.names, by, self.level)
+        leads = leading(self.order, self.links, known, graph.updates, self.level)
+        self.parts = {**known, **leads}
+        self.updating = {node for node in leads if self.level[node]}
         self.keys: dict[Tensor, str] = {}
         self.nodes: list[Node] = []
         self.edges: list[Edge] = []
@@ -192,7 +198,7 @@ class _Painter:
         used: set[Tensor] = set()
         for node in self.order:
             used.update(x for x in node.inputs if number(x) is None or (x in self.seeds and self._from_seed(node)))
-        found = self.roots | {n for n in used if number(n) is None or n in self.seeds}
+        found = {*self.roots, *(n for n in used if number(n) is None or n in self.seeds)}
         if not self.constants:
             found -= {n for n in found if isinstance(n.op, Constant) and n not in self.seeds and n not in self.roots}
         return {n for n in self.order if n in found}
@@ -215,7 +221,7 @@ class _Painter:
     def _node(self, node: Tensor) -> None:
         key = self.keys[node] = f"n{len(self.nodes)}"
         self.nodes.append(self._described(node, key))
-        for position, x in enumerate(node.inputs):
+        for position, x in enumerate(node.inputs[: len(node.inputs) - node.op.mentions]):
             if x in self.keys and (number(x) is None or (x in self.seeds and self._from_seed(node))):
                 self.edges.append(Edge(self.keys[x], key, "value", position))
 
@@ -228,11 +234,14 @@ class _Painter:
             text = self._text(node)
             if kind == "update":
                 text = f"{', '.join(clean(p.name or '') for p in self.graph.updates[node])} ← {text}"
-            elif shown := self._label(node) or clean(name):
-                text = f"{shown} = {text}"
+            else:
+                labels = self._labels(node) or [clean(name)]
+                first = [clean(name)] if name else labels[:1]
+                shown = ", ".join(first if self._is_adjoint_too(node) else labels)
+                text = f"{shown} = {text}" if shown else text
         return Node(
             key, kind, self.level[node], text, role, _type(node), node.op.name, name, format_location(node.where),
-            self.parts.get(node, ()), isinstance(node.op, BY_ELEMENTS),
+            self.parts.get(node, ()), isinstance(node.op, BY_ELEMENTS), node in self.updating,
         )  # fmt: skip
 
     def _text(self, node: Tensor) -> str:
@@ -240,13 +249,13 @@ class _Painter:
         if written is not None:
             return str(written)
         if isinstance(node.op, Constant):
-            return "constant"
+            return _array(node)
         if isinstance(node.op, Item):
             return f"output {node.op.index} of {node.inputs[0].op.name}"
-        text = node.formula if isinstance(node, Structured) else str(expression(node, self._words(node)))
-        if "\n" in text or len(text) > LONGEST:
-            text = node.op.name
-        return text
+        text = node.formula if isinstance(node, Structured) else ""
+        if not text or "\n" in text or len(text) > LONGEST:
+            text = str(one_step(node, self._words(node)))
+        return node.op.name if "\n" in text or len(text) > LONGEST else text
 
     def _role(self, node: Tensor) -> tuple[str, str]:
         """The kind of a node, and its role in words."""
@@ -263,11 +272,17 @@ class _Painter:
             return "output", "output"
         return ("constant", "constant") if isinstance(node.op, Constant) else ("op", "")
 
-    def _label(self, node: Tensor) -> str:
-        found = [
-            label for root, label in zip(self.graph.roots, self.graph.labels, strict=True) if root is node and label
-        ]
-        return ", ".join(clean(label) for label in dict.fromkeys(found))
+    def _labels(self, node: Tensor) -> list[str]:
+        """What a root is called, each name once."""
+        pairs = zip(self.graph.roots, self.graph.labels, strict=True)
+        return list(dict.fromkeys(clean(label) for root, label in pairs if root is node and label))
+
+    def _is_adjoint_too(self, node: Tensor) -> bool:
+        """Whether a forward value was asked for as an adjoint: as exp(x) besides exp(x), or as what an output multiplies."""
+        if not self.links[node] or self.level[node]:
+            return False
+        inside = node in self.used and any(isinstance(f.op, Leaf) for f in self.links[node])
+        return inside or self.times[node] > 1
 
     def _adjoint_role(self, node: Tensor, forward: list[Tensor]) -> tuple[str, str]:
         leaves = [f for f in forward if isinstance(f.op, Leaf)]
@@ -282,16 +297,16 @@ class _Painter:
 
     def _stand_ins(self) -> None:
         """A root that is drawn as something else first (a leaf, a forward value): what it is besides stands beside it."""
-        for node, label in dict(zip(self.graph.roots, self.graph.labels, strict=True)).items():
-            by_kind = self.nodes[int(self.keys[node][1:])]
-            text = clean(by_kind.name or BLANK)
-            if label:
-                text = f"{clean(label)} = {text}"
-            if isinstance(node.op, Leaf) and node not in self.graph.updates and not self.links[node]:
-                self._stand_in(node, "output", 0, text, "output")
-            elif self.links[node] and self.level[node] == 0:
+        for node in self.roots:
+            text = clean(self.nodes[int(self.keys[node][1:])].name or BLANK)
+            labels = self._labels(node)
+            if self._is_adjoint_too(node):
                 names = [clean(self.graph.names.get(f, "a value"), 16) for f in self.links[node]]
+                text = f"{labels[-1]} = {text}" if len(labels) > 1 or (labels and text != BLANK) else text
                 self._stand_in(node, "gradient", 1, text, f"gradient of {', '.join(names[:3])}")
+            elif isinstance(node.op, Leaf) and node not in self.graph.updates:
+                text = f"{', '.join(labels)} = {text}" if labels else text
+                self._stand_in(node, "output", 0, text, "output")
             if isinstance(node.op, Leaf) and node in self.graph.updates:
                 names = [clean(p.name or "") for p in self.graph.updates[node]]
                 self._stand_in(node, "update", 0, f"{', '.join(names)} ← {text}", f"update of {', '.join(names)}")
@@ -310,6 +325,9 @@ class _Painter:
                 self.edges += [Edge(self.keys[f], self.keys[node], "adjoint") for f in forward[:MOST_LINKS]]
 
 
+FEW = 4
+"""A constant of so many elements is shown by them."""
+
 MOST_LINKS = 3
 """One value may be the adjoint of very many (every step of a sum); more links than this say no more."""
 
@@ -320,6 +338,13 @@ def short_number(node: Tensor) -> Code | None:
     if written is not None and written.literal and len(written) > 8 and node.dtype.kind == "f":
         return Code(f"{float(written):.6g}", written.prec, node.aval, literal=True)
     return written
+
+
+def _array(node: Tensor) -> str:
+    """A constant: a small one by its elements."""
+    value = node.op.value  # type: ignore[attr-defined]
+    text = np.array2string(value, precision=4, separator=", ") if value.size <= FEW else ""
+    return text if text and "\n" not in text and len(text) <= LONGEST else "constant"
 
 
 def _type(node: Tensor) -> str:

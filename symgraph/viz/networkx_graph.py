@@ -13,10 +13,10 @@ def to_networkx(outputs: Any, *, optimize: bool | str = False, **choices: Any) -
 
     Nodes are named `n0`, `n1`, ... in the order of the computation and carry `kind` (input, parameter, constant, op, output,
     adjoint, gradient, update, or group for nodes in one box), `order` (of the derivative), `text`, `role`, `type`, `op`,
-    `name`, `where`, `parts` (of the model, outermost first, as `encoder / layer 1`), `elementwise`, `side`, `count` and
-    `made_of` (of nodes in one box). Edges carry `kind` (`value`, or `adjoint` from a node to its adjoint) and `position`
-    among the operands. Attributes are strings, ints and bools, so the graph goes through GraphML and JSON and comes back
-    the same.
+    `name`, `where`, `parts` (of the model, outermost first, as `encoder / layer 1`), `elementwise`, `updating` (leads from
+    gradients to one new value alone), `side`, `count` and `made_of` (of nodes in one box). Edges carry `kind` (`value`, or
+    `adjoint` from a node to its adjoint) and `position` among the operands. Attributes are strings, ints and bools, so the
+    graph goes through GraphML and JSON and comes back the same.
 
     `optimize` and the other arguments choose what is in the graph, as in `draw`: `by`, `depth`, `focus`, `radius`, `collapse`.
 

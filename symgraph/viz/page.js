@@ -436,12 +436,14 @@ function follow() {
   }
 }
 addEventListener("hashchange", follow);
-// A picture much larger than the window begins at its top, near enough to be read.
+// A picture much larger than the window begins where the computation does, near enough to be read.
 function begin() {
   const r = svg.getBoundingClientRect();
-  if (scale() <= 2.8 || !r.width) return;
+  if (scale() <= 2.8 || !r.width || !steps.length) return;
   const width = Math.max(r.width * 1.1, Math.min(whole[2], r.width * 1.6));
-  setBox([(whole[2] - width) / 2, 0, width, width * r.height / r.width]);
+  const places = steps.filter(i => el[i] && nodes[i].order === nodes[steps[0]].order).map(placeOf);
+  const [x, y] = places.reduce((a, b) => (b[1] < a[1] ? b : a)), height = width * r.height / r.width;
+  setBox([Math.min(Math.max(0, x - width / 3), Math.max(0, whole[2] - width)), Math.max(0, y - height / 4), width, height]);
 }
 show();
 begin();

@@ -22,7 +22,7 @@ from typing import Any
 from ..core import Tensor, describe
 from ..errors import CompileError, SymgraphError
 from ..explaining.derivative import adjoint_story
-from ..explaining.links import carrier
+from ..explaining.links import Trace, carrier, trace
 from ..function import Function, function
 from ..naming import symbols_by_name
 from ..ops.base import as_tensor
@@ -34,7 +34,6 @@ from .placement import Placement, place
 from .render import TIMEOUT, write
 from .selection import Choice, check_size, selected
 from .story import cut, formula, rewrites, told, values
-from .tracing import Trace, trace
 
 MOST = 3000
 """A page holds at most this many nodes: larger ones take browsers and readers too long."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..core import Leaf, Tensor
+from ..core import Leaf, Symbol, Tensor
 from ..provenance import Location, format_location, scope
 from .picture import Part, clean
 
@@ -18,13 +18,18 @@ BY = ("scope", "name", "line")
 
 
 def parts(
-    order: Sequence[Tensor], links: Mapping[Tensor, Sequence[Tensor]], names: Mapping[Tensor, str], by: str = "scope"
+    order: Sequence[Tensor],
+    links: Mapping[Tensor, Sequence[Tensor]],
+    names: Mapping[Tensor, str],
+    by: str = "scope",
+    level: Mapping[Tensor, int] | None = None,
 ) -> dict[Tensor, Path]:
     """The part of each node of a graph in topological order; nodes outside all parts are left out.
 
     `by="scope"`: the scopes that were open where the node was written. Several scopes of one name are numbered as they occur.
     `by="name"`: the named value that a node flows into, if it flows into one only.
     `by="line"`: the user's file, and in it the line.
+    `level` is the order of derivative that each node is drawn with.
 
     Raises `ValueError` for another `by`.
     """
@@ -36,12 +41,53 @@ def parts(
         found = {n: _line(n.where) for n in order if n.where and not isinstance(n.op, Leaf)}
     else:
         found = _by_scope(order)
+    beside = _beside(order, found, level or {}) if by == "scope" else {}
     for node in order:
-        for forward in links.get(node, ()):
-            if forward in found and not isinstance(forward.op, Leaf):
-                found[node] = found[forward]
-                break
+        forward = links.get(node, ())
+        near = [beside[f] for f in forward if f in beside]
+        near += [found[f] for f in forward if f in found and not isinstance(f.op, Leaf)]
+        if near:
+            found[node] = near[0]
     return found
+
+
+def _beside(order: Sequence[Tensor], found: Mapping[Tensor, Path], level: Mapping[Tensor, int]) -> dict[Tensor, Path]:
+    """Where the gradient of each leaf belongs: in the part of the leaf, else in the one that uses it; in none if several do."""
+    paths: dict[Tensor, set[Path]] = {}
+    for node in order:
+        for x in node.inputs:
+            if isinstance(x.op, Leaf) and not level.get(node):
+                paths.setdefault(x, set()).add(found.get(node, ()))
+    return {x: found.get(x) or (mine.pop() if len(mine) == 1 else ()) for x, mine in paths.items()}
+
+
+def leading(
+    order: Sequence[Tensor],
+    links: Mapping[Tensor, Sequence[Tensor]],
+    found: Mapping[Tensor, Path],
+    updates: Mapping[Tensor, Sequence[Tensor]],
+    level: Mapping[Tensor, int],
+) -> dict[Tensor, Path]:
+    """The parts of new values of parameters, and of the steps from gradients and optimizer's state that lead to them alone.
+
+    They belong to the parts of those parameters; `updates` tells whose new value a node is. The nodes in `found` have theirs.
+    """
+    state: set[Tensor] = set()
+    for node in order:
+        parameters = isinstance(node.op, Leaf) and not isinstance(node.op, Symbol)
+        if parameters or (node.inputs and all(x in state or not x.leafy for x in node.inputs)):
+            state.add(node)
+    flows: dict[Tensor, Path] = {}
+    """The part that a node flows into; none for what flows into several."""
+    for node in reversed(order):
+        if node in found:
+            continue
+        paths = {found.get(p, ()) for p in updates.get(node, ())} - {()} or {flows.get(node, ())}
+        mine = flows[node] = paths.pop() if len(paths) == 1 else ()
+        for x in node.inputs:
+            steps = x in state or (level.get(x, 0) > 0 and not links.get(x))
+            flows[x] = mine if steps and flows.get(x, mine) == mine else ()
+    return {node: path for node, path in flows.items() if path and node not in found and node.leafy}
 
 
 def _line(where: Location) -> Path:

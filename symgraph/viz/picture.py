@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..explaining.text import safe
+
 KINDS = {
     "input": "input",
     "parameter": "parameter",
@@ -60,6 +62,8 @@ class Node:
     """The parts of the model that it belongs to, outermost first."""
     elementwise: bool = False
     """Whether it works element by element."""
+    updating: bool = False
+    """Whether it leads from gradients to the new value of a parameter, and to nothing else."""
     side: str = ""
     """`as written` or `after rewriting`, where both are in the picture."""
     count: int = 1
@@ -91,6 +95,12 @@ class Picture:
         return list(dict.fromkeys(node.side for node in self.nodes))
 
     @property
+    def columns(self) -> list[tuple[str, int]]:
+        """The side and order of each column, from left to right."""
+        at = {side: k for k, side in enumerate(self.sides)}
+        return sorted({(node.side, node.order) for node in self.nodes}, key=lambda c: (at[c[0]], c[1]))
+
+    @property
     def orders(self) -> list[int]:
         """The orders that occur."""
         return sorted({node.order for node in self.nodes})
@@ -98,5 +108,5 @@ class Picture:
 
 def clean(text: str, longest: int = LONGEST) -> str:
     """A name as it may be shown: control characters and direction marks spelled out, and not too long."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    shown = safe(text)
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"

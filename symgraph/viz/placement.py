@@ -8,26 +8,15 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from .graphviz_graph import DEEPEST, LARGE, digraph
+from .engine import TIMEOUT, render
+from .graphviz_graph import DEEPEST, LARGE, digraph, without_crowds
 from .picture import Edge, Part, Picture
-from .render import TIMEOUT, forward_left, render
-from .theme import THEMES
+from .routes import Box, Curve, Point, Routes
+from .theme import THEMES, Theme
 
 INCH = 72
 MARGIN = 24
 """Points around the whole, and half of it around a column."""
-
-Point = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Box:
-    """A rectangle by its middle and its size."""
-
-    x: float
-    y: float
-    width: float
-    height: float
 
 
 @dataclass(frozen=True)
@@ -49,6 +38,7 @@ class Frame:
     """A part of the model: its name, and a box around its nodes of one order."""
 
     name: str
+    order: int
     box: Box
 
 
@@ -65,53 +55,92 @@ class Placement:
     """Outer parts before those inside them."""
 
 
+@dataclass(frozen=True)
+class Layout:
+    """What Graphviz made of a picture: here y grows upwards, as there."""
+
+    text: str
+    """In DOT, with the place of everything but the edges from column to column."""
+    boxes: dict[str, Box]
+    inside: dict[tuple[str, str], list[Curve]]
+    """The curves of the edges inside columns, by their ends as they were written."""
+    routes: dict[Edge, Curve]
+    """The curves of the edges from column to column."""
+
+
+def layout(shown: Picture, legend: bool, theme: Theme, engine: str | None = None, timeout: float = TIMEOUT) -> Layout:
+    """The places of nodes and edges: Graphviz lays out the columns, and what leads from one to another is added.
+
+    Raises `ImportError` and `SymgraphError` as `draw` does where there is no program, or it fails.
+    """
+    shown = without_crowds(shown)
+    source = digraph(shown, legend, theme, across=False).source
+    plain, _, text = render(source, "plain dot", engine, timeout).decode().partition("\nstop\n")
+    keys = {node.key for node in shown.nodes}
+    boxes: dict[str, Box] = {}
+    inside: dict[tuple[str, str], list[Curve]] = {}
+    for line in plain.replace("\\\n", "").splitlines():
+        kind, _, rest = line.partition(" ")
+        if kind == "node" and rest.split(" ", 1)[0] in keys:
+            name, *words = rest.split()[:5]
+            boxes[name] = Box(*(float(word) * INCH for word in words))
+        elif kind == "edge":
+            tail, head, count, *words = shlex.split(rest)
+            numbers = [float(word) * INCH for word in words[: 2 * int(count)]]
+            inside.setdefault((tail, head), []).append(tuple(zip(numbers[::2], numbers[1::2], strict=True)))
+    at = {column: k for k, column in enumerate(shown.columns)}
+    column = {n.key: at[n.side, n.order] for n in shown.nodes if n.key in boxes}
+    across = [e for e in shown.edges if e.tail in column and e.head in column and column[e.tail] != column[e.head]]
+    routes = Routes(boxes, column).of(across, len(shown.nodes) > LARGE) if across else {}
+    return Layout(text, boxes, inside, routes)
+
+
 def place(shown: Picture, engine: str | None = None, timeout: float = TIMEOUT) -> Placement:
     """The layout of a picture, made by a Graphviz program: forward on the left, each adjoint beside what it belongs to.
 
     Raises `ImportError` and `SymgraphError` as `draw` does where there is no program, or it fails.
     """
-    if len(shown.orders) > 1 and len(shown.nodes) <= LARGE:
-        source = forward_left(shown, False, THEMES["light"], engine, timeout)
-    else:
-        source = digraph(shown, legend=False).source
-    return _read(render(source, "plain", engine, timeout).decode(), shown)
-
-
-def _read(text: str, shown: Picture) -> Placement:
-    """The places that Graphviz's `plain` format tells of."""
-    height = 0.0
-    found: dict[str, tuple[float, float, float, float]] = {}
-    curves: dict[tuple[str, str, bool], list[tuple[Point, ...]]] = {}
-    keys = {node.key for node in shown.nodes}
-    for line in text.replace("\\\n", "").splitlines():
-        kind, _, rest = line.partition(" ")
-        if kind == "graph":
-            height = float(rest.split()[2]) * INCH
-        elif kind == "node" and rest.split(" ", 1)[0] in keys:
-            words = rest.split()
-            x, y, w, h = (float(word) * INCH for word in words[1:5])
-            found[words[0]] = x, height - y, w, h
-        elif kind == "edge":
-            words = shlex.split(rest)
-            count = int(words[2])
-            numbers = [float(word) * INCH for word in words[3 : 3 + 2 * count]]
-            points = tuple((x, height - y) for x, y in zip(numbers[::2], numbers[1::2]))
-            curves.setdefault((words[0], words[1], words[-1] == THEMES["light"].link), []).append(points)
-    left = min((x - w / 2 for x, _, w, _ in found.values()), default=0.0) - MARGIN
-    top = min((y - h / 2 for _, y, _, h in found.values()), default=0.0) - 2 * MARGIN
-    right = max((x + w / 2 for x, _, w, _ in found.values()), default=0.0) + MARGIN
-    turned = _is_backward_left(shown, {key: x for key, (x, *_) in found.items()})
-    across = (lambda x: right - x) if turned else (lambda x: x - left)
-    boxes = {key: Box(across(x), y - top, w, h) for key, (x, y, w, h) in found.items()}
+    laid = layout(shown, False, THEMES["light"], engine, timeout)
+    flipped = {key: Box(b.x, -b.y, b.width, b.height) for key, b in laid.boxes.items()}
+    frames = _frames(shown, flipped)
+    around = _columns(shown, flipped, frames)
+    left = min(c.x - c.width / 2 for c in around.values()) - MARGIN / 2
+    top = min(c.y - c.height / 2 for c in around.values()) - MARGIN / 2
+    boxes = {key: _moved(box, left, top) for key, box in flipped.items()}
+    columns = {order: _moved(box, left, top) for order, box in around.items()}
     routes = []
     for edge in shown.edges:
-        points = _curve(curves, edge)
+        points = laid.routes.get(edge) or _inside(laid.inside, edge)
         if points:
-            routes.append(Route(edge, tuple((across(x), y - top) for x, y in points)))
-    columns = {order: _around([boxes[n.key] for n in shown.nodes if n.order == order]) for order in shown.orders}
-    far = [b.x + b.width / 2 for b in boxes.values()] + [x for r in routes for x, _ in r.points]
-    low = [b.y + b.height / 2 for b in boxes.values()] + [y for r in routes for _, y in r.points]
-    return Placement(max(far) + MARGIN, max(low) + MARGIN, boxes, tuple(routes), columns, _frames(shown, boxes))
+            routes.append(Route(edge, tuple((x - left, -y - top) for x, y in points)))
+    far = [c.x + c.width / 2 for c in columns.values()] + [x for r in routes for x, _ in r.points]
+    low = [c.y + c.height / 2 for c in columns.values()] + [y for r in routes for _, y in r.points]
+    placed = tuple(Frame(f.name, f.order, _moved(f.box, left, top)) for f in frames)
+    return Placement(max(far) + MARGIN / 2, max(low) + MARGIN / 2, boxes, tuple(routes), columns, placed)
+
+
+def _moved(box: Box, left: float, top: float) -> Box:
+    return Box(box.x - left, box.y - top, box.width, box.height)
+
+
+def _columns(shown: Picture, boxes: dict[str, Box], frames: tuple[Frame, ...]) -> dict[int, Box]:
+    """The box of each order of derivative, around its nodes and the parts that they are in."""
+    found: dict[int, list[Box]] = {}
+    for n in shown.nodes:
+        if n.key in boxes:
+            found.setdefault(n.order, []).append(boxes[n.key])
+    for frame in frames:
+        found[frame.order].append(frame.box)
+    return {order: _around(found[order]) for order in sorted(found)}
+
+
+def _inside(curves: dict[tuple[str, str], list[Curve]], edge: Edge) -> Curve:
+    """The curve drawn for an edge, turned round where it was laid out from its head; nothing if it was left out."""
+    if ahead := curves.get((edge.tail, edge.head)):
+        return ahead.pop(0)
+    if back := curves.get((edge.head, edge.tail)):
+        return back.pop(0)[::-1]
+    return ()
 
 
 def _frames(shown: Picture, boxes: dict[str, Box]) -> tuple[Frame, ...]:
@@ -125,24 +154,7 @@ def _frames(shown: Picture, boxes: dict[str, Box]) -> tuple[Frame, ...]:
         for order, path in [key for key in members if len(key[1]) == depth and depth > 1]:
             members.setdefault((order, path[:-1]), []).append(_framed(members[order, path]))
     found = sorted(members.items(), key=lambda entry: len(entry[0][1]))
-    return tuple(Frame(str(path[-1]), _framed(around)) for (_, path), around in found)
-
-
-def _is_backward_left(shown: Picture, x: dict[str, float]) -> bool:
-    """Whether the columns came out from right to left; left and right are alike to Graphviz, so the picture is turned."""
-    middles = [[x[n.key] for n in shown.nodes if n.order == order and n.key in x] for order in shown.orders]
-    means = [sum(m) / len(m) for m in middles if m]
-    return len(means) > 1 and means[-1] < means[0]
-
-
-def _curve(curves: dict[tuple[str, str, bool], list[tuple[Point, ...]]], edge: Edge) -> tuple[Point, ...]:
-    """The curve drawn for an edge, turned round where it was laid out from its head; nothing if it was left out."""
-    link = edge.kind == "adjoint"
-    if ahead := curves.get((edge.tail, edge.head, link)):
-        return ahead.pop(0)
-    if back := curves.get((edge.head, edge.tail, link)):
-        return back.pop(0)[::-1]
-    return ()
+    return tuple(Frame(str(path[-1]), order, _framed(around)) for (order, path), around in found)
 
 
 def _framed(boxes: list[Box]) -> Box:

@@ -1,28 +1,21 @@
-"""A picture in a file, made by a Graphviz program.
-
-The program is the one that is asked for, or the system's `dot`, or the one that comes with the `graphviz-pure` package. It
-runs in a process of its own with a time limit, and a file is replaced only by a complete one.
-"""
+"""A picture in a file, made by a Graphviz program; a file is replaced only by a complete one."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from ..errors import SymgraphError
-from .graphviz_graph import LARGE, STARTS, digraph
+from .engine import TIMEOUT, find_engine, render
+from .graphviz_graph import digraph, placed
 from .picture import Picture
+from .placement import layout
 from .selection import MOST, Choice, check_size, selected
 from .theme import Theme, theme_of
 
 FORMATS = ("svg", "png", "pdf", "dot", "gv")
-TIMEOUT = 60.0
-REMEDY = "pip install 'symgraph[viz]' brings one; so do apt-get install graphviz and brew install graphviz"
 
 
 def draw(
@@ -93,72 +86,11 @@ def draw(
 
 def image_of(shown: Picture, format: str, legend: bool, theme: Theme, engine: str | None, timeout: float) -> bytes:
     """The picture as the bytes of a file in `format`."""
-    if len(shown.orders) > 1 and len(shown.nodes) <= LARGE:
-        source = forward_left(shown, legend, theme, engine, timeout)
-    else:
-        source = digraph(shown, legend, theme=theme).source
-    return render(source, format, engine, timeout)
-
-
-def forward_left(shown: Picture, legend: bool, theme: Theme, engine: str | None, timeout: float) -> str:
-    """The DOT text from the first start that puts the columns in order from left to right."""
-    first = ""
-    for start in STARTS:
-        source = digraph(shown, legend, start, theme).source
-        first = first or source
-        lines = render(source, "plain", engine, timeout).decode().splitlines()
-        x = {words[1]: float(words[2]) for line in lines if (words := line.split())[:1] == ["node"]}
-        columns: dict[tuple[str, int], list[float]] = {}
-        for node in shown.nodes:
-            if node.key in x:
-                columns.setdefault((node.side, node.order), []).append(x[node.key])
-        means = [
-            sum(columns[key]) / len(columns[key])
-            for key in sorted(columns, key=lambda k: (shown.sides.index(k[0]), k[1]))
-        ]
-        if means == sorted(means):
-            return source
-    return first
-
-
-def render(source: str, format: str, engine: str | None = None, timeout: float = TIMEOUT) -> bytes:
-    """The picture of a DOT text as the bytes of a file in `format`."""
-    program = find_engine(format, engine)
-    try:
-        done = subprocess.run(
-            [program, f"-T{format}"], input=source.encode(), capture_output=True, timeout=timeout, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise SymgraphError(
-            f"{program} took more than {timeout:g} s to lay out the graph; draw a part of it."
-        ) from None
-    except OSError as error:
-        raise SymgraphError(f"{program} could not be run: {error.strerror}.") from None
-    if done.returncode or not done.stdout:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        why = said[-1] if said else f"exit status {done.returncode}"
-        raise SymgraphError(f"{program} could not draw the graph as {format}: {why}.")
-    return done.stdout
-
-
-def find_engine(format: str, engine: str | None = None) -> str:
-    """The Graphviz program to run."""
-    if engine is not None:
-        found = shutil.which(engine)
-        if found is None:
-            raise SymgraphError(f"there is no program {engine!r}.")
-        return found
-    if system := shutil.which("dot"):
-        return system
-    beside = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    pure = shutil.which("graphviz-pure", path=beside)
-    if pure is None:
-        raise SymgraphError(f"no Graphviz program was found; {REMEDY}.")
-    if format == "pdf":
-        raise SymgraphError(
-            "graphviz-pure draws no PDF; a dot that does comes with apt-get install graphviz or brew install graphviz."
-        )
-    return pure
+    find_engine(format, engine)  # one that draws this format, before anything is laid out
+    if len(shown.columns) == 1:
+        return render(digraph(shown, legend, theme).source, format, engine, timeout)
+    laid = layout(shown, legend, theme, engine, timeout)
+    return render(placed(laid.text, laid.routes, theme), format, engine, timeout, placed=True)
 
 
 def write(path: Path, data: bytes) -> None:

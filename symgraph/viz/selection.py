@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core import Tensor, describe
 from ..errors import SymgraphError
-from .collapse import STAGES, STEPS, Assigned, by_depth, by_part, contracted
+from .collapse import STAGES, STEPS, Assigned, by_depth, by_kind, by_part, contracted
 from .focus import focused
 from .model import painted
 from .picture import Picture
@@ -120,12 +120,17 @@ def _without_parts(shown: Picture, depth: int) -> Picture:
 
 
 def _smaller(shown: Picture, keys: dict[Tensor, str]) -> tuple[Picture, dict[Tensor, str]]:
-    """The first of ever coarser pictures that is small enough, or the last."""
+    """The first of ever coarser pictures that is small enough, or the last.
+
+    Where parts are boxes, there is no room for the gradient and the new value of each of many parameters either.
+    """
+    done = False
     for assign in STAGES:
         if len(shown.nodes) <= ENOUGH:
             break
         shown, keys = _put_away(shown, keys, assign(shown))
-    return shown, keys
+        done = True
+    return _put_away(shown, keys, by_kind(shown)) if done else (shown, keys)
 
 
 def _middle(shown: Picture, keys: dict[Tensor, str], focus: Any) -> list[str]:

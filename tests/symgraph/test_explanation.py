@@ -228,6 +228,38 @@ def test_a_hessian_tells_its_story():
     assert section(told, "computes")[-1].startswith("found by mode ")
 
 
+def test_a_hessian_tells_whose_derivative_it_is():
+    f = sg.named(sg.sum(sg.exp(A @ B @ v)), "f")
+    H = sg.hessian(f, v)
+    (line,) = section(explain(H, within={"f": f, "H": H}), "derivative")
+    assert re.fullmatch(r"derivative of order 2 of f = .* \(test_explanation\.py:\d+\)", line)
+
+
+def test_one_part_has_one_letter_in_a_line_and_no_letter_is_a_name():
+    a, W = sg.symbol("a", ("n", 3)), sg.symbol("W", (3, 3))
+    y = sg.sum(sg.tanh(sg.tanh(sg.tanh(a @ W) @ W) @ W))
+    g = sg.grad(y, W)
+    lines = [line for line in section(explain(g, within=[y, g]), "derivative") if "through" in line]
+    assert any(re.search(r"through tanh\((\w)\) @ W .* = tanh\(\1\)\.T @ ct$", line) for line in lines)
+    assert not any("tanh(a)" in line for line in lines), "a is the name of an input"
+
+
+def test_a_rewrite_that_reads_the_same_is_told_without_an_arrow():
+    told = explain(sg.sum(-sg.sum(x)) / 3 + sg.sum(y))
+    for line in told.split("\n"):
+        before, arrow, after = line.partition(" -> ")
+        assert not arrow or before.rpartition("  ")[2] != after, line
+    assert "-x.sum() / 3  (reads the same)" in told
+
+
+def test_outputs_are_told_once_and_by_their_places():
+    z = sg.named(sg.sin(x), "z")
+    within = {"a": z, "b": [z, z], "c": [x, z]}
+    assert section(explain(x, within=within), "used by")[0] == "is output ['c'][0]"
+    used = section(explain(z, within=(z, z)), "used by")
+    assert used == ["is output z"]
+
+
 # A function ----------------------------------------------------------------------------------------------------------
 
 
@@ -253,6 +285,18 @@ def test_hazards_of_what_was_differentiated():
     assert re.fullmatch(
         r"test_explanation\.py:\d+: sqrt\(x\): the derivative is infinite or undefined where x = 0", line
     )
+
+
+def test_steps_of_an_optimizer_are_not_differentiated_and_no_hazards():
+    W = sg.parameter(np.ones(3), "W")
+    data = sg.symbol("data", ("batch", 3))
+    loss = sg.named((sg.tanh(data @ W)).sum(), "loss")
+    adam = sg.optim.adam([W], [sg.grad(loss, W)])
+    assert section(explain(sg.function([data], loss, updates=adam)), "hazards") == ["none known"]
+    rough = sg.named(sg.sqrt(data @ W).sum(), "rough")
+    adam = sg.optim.adam([W], [sg.grad(rough, W)])
+    (line,) = section(explain(sg.function([data], [], updates=adam)), "hazards")
+    assert "sqrt(matmul)" in line
 
 
 # Bad input, determinism, width, time ---------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -69,6 +70,18 @@ def test_scopes_of_one_name_are_numbered_and_one_scope_goes_on():
     assert {path for text, path in found.items() if text.startswith(("exp", "log"))} == {("tail",)}
 
 
+def test_the_gradient_of_a_leaf_that_several_parts_use_belongs_to_none():
+    x, W = sg.symbol("x", (2, 3)), sg.parameter(np.eye(3), "W")
+    h = x
+    for _ in range(2):
+        with sg.scope("cell"):
+            h = sg.tanh(h @ W)
+    y = h.sum()
+    shown = picture([y, *sg.grad(y, [x, W])])
+    found = {n.role: [str(p) for p in n.parts] for n in shown.nodes if n.kind == "gradient"}
+    assert found == {"gradient of x": ["cell 1"], "gradient of W": []}
+
+
 def test_scope_as_a_decorator_and_after_an_error():
     @sg.scope("block")
     def block(x):
@@ -109,7 +122,8 @@ def test_parts_by_name_and_by_line():
 def test_depth_zero_has_one_box_for_each_part_and_order():
     step, _, _ = network(2)
     shown = picture(step, depth=0)
-    assert sorted(boxes(shown)) == ["layer1", "layer1, backward", "layer2", "layer2, backward"]
+    words = ("", ", backward", ", to new values")
+    assert sorted(boxes(shown)) == [f"layer{k}{word}" for k in (1, 2) for word in words]
     assert {n.kind for n in shown.nodes} >= {"input", "output", "gradient", "update", "group"}
     assert not any(n.parts for n in shown.nodes)
     layer = next(n for n in shown.nodes if n.text == "layer1")
@@ -132,7 +146,7 @@ def test_repeated_parts_are_one_box_by_number_or_by_structure():
     assert any(text.startswith("layer × 5") for text in boxes(picture(step, collapse="repeats")))
     step, _, _ = network(5, lambda i: "cell")
     assert "cell × 5" in boxes(picture(step, collapse="repeats"))
-    assert boxes(picture(step, collapse="cell 2")) == ["cell 2", "cell 2, backward"]
+    assert boxes(picture(step, collapse="cell 2")) == ["cell 2", "cell 2, backward", "cell 2, to new values"]
 
 
 def test_elementwise_runs_stop_where_a_value_is_read_twice():
@@ -160,6 +174,25 @@ def test_auto_leaves_a_readable_picture_of_a_large_graph():
     assert total > 1000 and len(shown.nodes) <= ENOUGH and sum(n.count for n in shown.nodes) == total
     small, _, _ = network(1)
     assert picture(small, collapse="auto") == picture(small)
+
+
+def test_auto_shows_many_gradients_and_new_values_as_one_box_each():
+    x, weights = sg.symbol("x", ("batch", 3)), []
+    h = x
+    for k in range(20):
+        with sg.scope("layer"):
+            weights.append(sg.parameter(np.eye(3), f"W{k}"))
+            h = sg.tanh(h @ weights[-1])
+    y = h.sum()
+    updates = {w: w - 0.1 * g for w, g in zip(weights, sg.grad(y, weights), strict=True)}
+    shown = picture(sg.function([x], y, updates=updates), collapse="auto")
+    texts = [n.text for n in shown.nodes]
+    assert "20 gradients" in texts and "20 updates" in texts and len(texts) < 12
+    keys = {n.text: n.key for n in shown.nodes}
+    ways = [(e.tail, e.head) for e in shown.edges if e.kind == "value"]
+    steps = [keys[k] for k in ("layer × 20, backward", "20 gradients", "layer × 20, to new values", "20 updates")]
+    assert set(pairwise(steps)) <= set(ways)
+    assert not {(b, a) for a, b in ways} & set(ways), "no box leads to another and back"
 
 
 def test_a_chain_of_fifty_thousand_nodes_collapses(tmp_path):

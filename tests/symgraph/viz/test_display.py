@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import symgraph as sg
-from symgraph.viz import display, render
+from symgraph.viz import display, engine
 
 
 def model():
@@ -17,7 +17,7 @@ def model():
 def test_tensors_show_a_formula_and_a_picture():
     x, loss = model()
     assert "tanh" in loss._repr_latex_()
-    if render.find_engine("svg"):
+    if engine.find_engine("svg"):
         assert loss._repr_svg_().startswith("<svg") and "loss = •.sum()" in loss._repr_svg_()
     assert sg.grad(loss, x)._repr_svg_() is not None
 
@@ -42,7 +42,7 @@ def test_large_graphs_and_missing_programs_fall_back(monkeypatch):
         y = sg.sin(y)
     assert y._repr_svg_() is None
     f = sg.function([x], sg.sin(x))
-    monkeypatch.setattr(render.shutil, "which", lambda *a, **k: None)
+    monkeypatch.setattr(engine.shutil, "which", lambda *a, **k: None)
     assert sg.sin(x)._repr_svg_() is None and f._repr_svg_() is None
     assert "<img" not in f._repr_html_() and "sin" in f._repr_html_()
 

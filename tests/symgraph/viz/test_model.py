@@ -109,3 +109,78 @@ def test_an_unpickled_function_says_that_it_has_no_graph():
         picture(pickle.loads(pickle.dumps(training_step())))
     with pytest.raises(sg.SymgraphError, match="nothing to draw"):
         picture([])
+
+
+def test_steps_from_a_gradient_to_one_new_value_belong_to_the_part_of_the_parameter():
+    x = sg.symbol("x", ("batch", 3))
+    h, weights = x, []
+    for k in "12":
+        with sg.scope(f"layer{k}"):
+            weights.append(sg.parameter(np.eye(3), f"W{k}"))
+            h = sg.tanh(h @ weights[-1])
+    loss = sg.named(h.sum(), "loss")
+    grads = sg.grad(loss, weights)
+    step = sg.function([x], loss, updates={w: w - 0.1 * g for w, g in zip(weights, grads, strict=True)})
+    part = {n.text: [str(p) for p in n.parts] for n in picture(step).nodes if n.kind == "update"}
+    assert part == {"W1 ← W1 - •": ["layer1"], "W2 ← W2 - •": ["layer2"]}
+    assert [str(n.parts[0]) for n in picture(step).nodes if n.text == "0.1 * •"] in (
+        ["layer1", "layer2"],
+        ["layer2", "layer1"],
+    )
+    adam = sg.function([x], loss, updates=sg.optim.adam(weights, grads))
+    nodes = by_text(picture(adam))
+    assert [str(p) for p in nodes["m_W2"].parts] == ["layer2"] and not nodes["t"].parts
+    assert not nodes["loss = •.sum()"].parts, "the loss leads to all new values, and to none of them alone"
+
+
+def test_what_is_its_own_adjoint_is_a_gradient_only_where_that_was_asked_for():
+    x = sg.symbol("x")
+    f = sg.named(sg.exp(sg.sin(x)), "f")
+    g = sg.grad(f, x)
+    assert [n.role for n in picture([f, g]).nodes if n.kind == "gradient"] == ["gradient of x"]
+    y = sg.named(sg.exp(x), "y")
+    kept = sg.grad(y, x)
+    assert kept is y and [n.kind for n in picture(y).nodes] == ["input", "output"]
+    shown = picture({"y": y, "slope": kept})
+    assert [(n.kind, n.text) for n in shown.nodes] == [
+        ("input", "x"), ("output", "y = exp(x)"), ("gradient", "slope = y")
+    ]  # fmt: skip
+
+
+def test_what_depends_on_no_input_stands_with_its_first_user():
+    def drawn(first):
+        x = sg.symbol("x", (3,))
+        f = sg.sum(x * x * x)
+        g = sg.grad(f, x)
+        kept = sg.grad(g.sum(), x) if first else None  # makes constants of order 2 that f and g share with others
+        shown = picture([f, g])
+        return shown.orders, [(n.text, n.order) for n in shown.nodes], kept
+
+    assert drawn(True)[:2] == drawn(False)[:2]
+    assert drawn(True)[0] == [0, 1]
+    with sg.provenance.deriving(2):
+        two = sg.broadcast_to(sg.constant(2.0), (3,))
+    x = sg.symbol("x", (3,))
+    f = sg.sum(sg.sin(x) * two)
+    assert two.order == 2 and picture([f, sg.grad(f, x)]).orders == [0, 1]
+
+
+def test_a_derivative_is_not_made_from_what_it_merely_mentions():
+    A, w = sg.symbol("A", ("n", 4)), sg.symbol("w", (4,))
+    f = sg.named(sg.log1p(sg.exp(A @ w)).sum(), "f")
+    shown = picture({"f": f, "H": sg.hessian(f, w)})
+    nodes = by_text(shown)
+    assert "H = •" in nodes
+    assert not [e for e in shown.edges if e.tail == nodes["f = •.sum()"].key and e.kind == "value"]
+
+
+def test_small_constants_and_every_name_of_an_output_are_shown():
+    x = sg.symbol("x", (2,))
+    texts = by_text(picture({"a": x, "b": [x], "c": sg.constant(np.arange(3)), "d": x * np.ones((3, 2))}))
+    assert {"a = x", "c = [0, 1, 2]", "constant"} <= texts.keys()
+
+
+def test_bodies_are_told_apart():
+    x, p = sg.symbol("x", (3,)), sg.symbol("p")
+    y = sg.cond(p > 0, lambda a: sg.sin(a), lambda a: sg.cos(a), x)
+    assert "body1(x) if • else body2(x)" in by_text(picture(sg.sum(y)))

@@ -15,13 +15,13 @@ import pytest
 
 import symgraph as sg
 from symgraph.core import Constant, Leaf
+from symgraph.explaining.links import trace
+from symgraph.viz import engine as rendering
 from symgraph.viz import page as pages
-from symgraph.viz import render as rendering
 from symgraph.viz.highlight import highlighted
 from symgraph.viz.model import painted
 from symgraph.viz.page import embedded, view, view_function
 from symgraph.viz.story import told
-from symgraph.viz.tracing import trace
 
 pytest.importorskip("graphviz")
 HOSTILE = [
@@ -173,7 +173,7 @@ def test_every_line_of_the_function_belongs_to_nodes(style, optimize):
     links = trace(f, keys)
     lines = f.source.split("\n")
     for number, line in enumerate(lines[: links.end], 1):
-        if line.strip() and not line.startswith("import"):
+        if line.strip() and not line.startswith(("import ", "from ")):
             assert links.nodes_of.get(number), line
     keys_of = {node.key: node for node in shown.nodes}
     assert {key for keys in links.nodes_of.values() for key in keys} <= set(keys_of)
@@ -208,7 +208,7 @@ def test_every_kind_of_source_is_traced(name, f):
         if not isinstance(f.became[node].op, Leaf | Constant):  # else nothing is left to compute
             assert links.lines_of[key], node
     for number, line in enumerate(f.source.split("\n")[: links.end], 1):
-        if line.strip() and not line.startswith("import"):
+        if line.strip() and not line.startswith(("import ", "from ")):
             assert links.nodes_of.get(number), (number, line, f.source)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import symgraph as sg
-from symgraph.viz import render as rendering
+from symgraph.viz import engine as rendering
 from symgraph.viz.page import view, view_function
 
 pytest.importorskip("graphviz")

@@ -12,7 +12,7 @@ import pytest
 
 import symgraph as sg
 from symgraph.viz import draw, to_graphviz
-from symgraph.viz import render as rendering
+from symgraph.viz import engine as rendering
 
 pytest.importorskip("graphviz")
 HOSTILE = [
