@@ -20,6 +20,7 @@ With a mask that is all True `np.where` takes 5.4 us and 0.56 ms.
 from __future__ import annotations
 
 import ast
+import math
 
 import numpy as np
 
@@ -40,6 +41,10 @@ def choose(out: str, c: Code, a: Code, b: Code) -> list[str]:
         return keep(out, negated(c), b, dtype)
     if not _has_word(dtype) or out == c:
         return assign(out, code.call("np.where", c, a, b))
+    if dtype.kind == "f" and _is_small(c, a, b):
+        if out == b:
+            return [f"np.copyto({out}, {a}, where={c})"]
+        return [*assign(out, a), f"np.copyto({out}, {b}, where={negated(c)})"]
     if out == b or not _fits(b, dtype):  # what is in `out`, or must be cast into it, goes first
         a, b, c = b, a, negated(c)
     if out == b or not _fits(b, dtype):
@@ -66,7 +71,7 @@ def keep(out: str, c: Code, a: Code, dtype: DType) -> list[str]:
     """The statements that write `a` where the mask `c` holds and 0 elsewhere; `out` may be `a`."""
     if c.literal:
         return assign(out, a if c == "True" else Code("0"))
-    if not _has_word(dtype):
+    if not _has_word(dtype) or (dtype.kind == "f" and _is_small(c, a)):
         return [*assign(out, a), f"np.copyto({out}, 0, where={negated(c)})"]
     made = _viewed(out, dtype)
     known = _bits(a, dtype)
@@ -75,6 +80,15 @@ def keep(out: str, c: Code, a: Code, dtype: DType) -> list[str]:
     if not _fits(a, dtype):
         return [*assign(out, a), f"np.multiply({made}, {c}, out={made})"]
     return [f"np.multiply({_word(a, dtype)}, {c}, out={made})"]
+
+
+SMALL = 64
+"""Arrays of so few elements are chosen from in the way that reads best: the call alone takes longer."""
+
+
+def _is_small(*xs: Code) -> bool:
+    shape = broadcast_shapes(*[x.aval.shape for x in xs])
+    return bool(shape) and all(isinstance(n, int) for n in shape) and math.prod(shape) <= SMALL
 
 
 def _covers(c: Code, a: Code, b: Code) -> bool:
