@@ -40,6 +40,9 @@ class Picture:
         size = f'width="{scale * width:.0f}pt" height="{scale * height:.0f}pt"'
         return re.sub(r'width=".+pt" height=".+pt"', size, self.svg[self.svg.index("<svg") :], count=1)
 
+    def __repr__(self):
+        return "a picture"
+
 
 class Formula:
     """A graph as a formula in LaTeX, as Jupyter shows it."""
@@ -49,6 +52,9 @@ class Formula:
 
     def _repr_latex_(self):
         return self.text if self.text.startswith(r"\begin") else rf"$\displaystyle {self.text}$"
+
+    def __repr__(self):
+        return self.text
 
 
 # %% [markdown]
@@ -67,7 +73,8 @@ f = sg.named(v1 + v2, "f")
 print(f)
 
 # %% [markdown]
-# Nothing has been computed. What `f` holds is a graph of five nodes, and here it is:
+# Nothing has been computed. What `f` holds is a graph of five nodes, and here it is. (A tensor alone at the end of a cell
+# would show itself too; our `Picture` takes several, and the options of `sg.draw`.)
 
 # %%
 Picture(f)
@@ -156,7 +163,7 @@ assert sg.evaluate(gradient, at) == [along_x1[-1], along_x2[-1]]  # both accumul
 Picture([f, *gradient])
 
 # %% [markdown]
-# $\partial f / \partial x_2$ is $x_1$ itself, and no node was made for it. In a longer chain the backward graph has
+# $\partial f / \partial x_2$ is $x_1$ itself, and no operation was made for it. In a longer chain the backward graph has
 # more to show: it repeats the forward graph as in a mirror.
 
 # %%
@@ -240,8 +247,8 @@ Picture([density, derivatives], optimize=True, legend=False)
 Formula(sg.simplify(derivatives))
 
 # %% [markdown]
-# Are they right? On paper, with $z = (y - \mu) / \sigma$, one finds $-z / \sigma$, $z / \sigma$ and
-# $(z^2 - 1) / \sigma$.
+# A line may use the lines above it: in the last, $\nabla_{\mu}$ is the derivative by $\mu$ that has just been found. Are they
+# right? On paper, with $z = (y - \mu) / \sigma$, one finds $-z / \sigma$, $z / \sigma$ and $(z^2 - 1) / \sigma$.
 
 # %%
 log_normal = sg.function(

@@ -88,7 +88,8 @@ Formula(gradients)
 
 # %% [markdown]
 # These *are* the equations, with $f' = 1 - \tanh^2 = 1 - (a^l)^2$ written by means of the value that the forward pass has
-# found already. Nobody has to take our word for it:
+# found already. (Layers are subscripts here, $\mathbf{1}$ is a vector of ones, and $\odot 2$ squares each element.) Nobody has to
+# take our word for it:
 
 # %%
 formulas = dict(line.split(" &= ") for line in Formula(gradients).latex.split(" \\\\\n") if " &= " in line)
@@ -264,6 +265,8 @@ Formula(
 )
 
 # %% [markdown]
+# Of `max`, the operand that is larger gets all of $g$, and where both are equal each gets half.
+#
 # *Duplicate* is the module that is easily forgotten: a value that is used twice. Going forward it is copied; going
 # back the two cotangents are added. It is the opposite of *add*, which going back copies. symgraph has no such
 # module, since a node of a graph may simply have two users; the gradients add all the same.

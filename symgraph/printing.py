@@ -26,16 +26,19 @@ from .core import Body, Bound, Constant, Item, Leaf, Op, Tensor, format_shape, t
 from .dims import Dim, Variable
 from .dtypes import promote, resolve, scalar_type
 from .errors import DTypeError
-from .naming import gradient_name, output_label
+from .naming import gradient_name, output_labels
 from .ops import code
+from .ops.assembly import Assembly
 from .ops.base import Elementwise, Primitive, as_tensor
 from .ops.code import Code
 from .ops.creation import DimValue
 from .ops.einsum import Einsum
 from .ops.elementwise import Cast, Where
+from .printing_places import placed
 from .printing_products import matrix_product
+from .printing_signs import on_paper, total
 from .provenance import name_of
-from .pytree import flatten, paths
+from .pytree import flatten
 
 INLINE = 56
 """A part whose text is longer than this gets a line of its own."""
@@ -61,10 +64,7 @@ def to_text(outputs: Any) -> str:
     leaves, _ = flatten(outputs)
     roots = [as_tensor(leaf) for leaf in leaves]
     single = isinstance(outputs, Tensor)
-    labels = [
-        None if single else output_label(root, path, f"out{i + 1}")
-        for i, (root, path) in enumerate(zip(roots, paths(outputs), strict=True))
-    ]
+    labels = [None] if single else output_labels(roots, outputs, "out")
     return "\n".join(_Printer(roots).lines(labels))
 
 
@@ -78,15 +78,22 @@ def expression(node: Tensor, xs: Sequence[Code], body: Callable[[Any], str] = la
     made: Code | None = None
     if isinstance(op, Elementwise):
         operator = op.source if isinstance(op.source, str) and not op.source[-1].isalnum() else None
-        if operator or (isinstance(op.source, str) and op.source.startswith("np.")):
+        operands = [without_cast(x, node) for x in node.inputs]
+        made = on_paper(node, operands[::-1] if node.flipped else operands, xs)
+        if made is not None:
+            pass
+        elif operator or (isinstance(op.source, str) and op.source.startswith("np.")):
             made = op.numpy(*xs)
         else:
             made = code.call(op.name, *xs)
+    elif isinstance(op, Assembly):
+        made = total(xs[:-1])
     elif isinstance(op, Primitive):
         with code.emitting(_DimNames(), body):
             try:
+                made = placed(op, xs)
                 whole = isinstance(op, Einsum) or op.statements("out", *xs) is None
-                made = matrix_product(op, xs, derived=node.order > 0) if isinstance(op, Einsum) else None
+                made = matrix_product(op, xs, derived=node.order > 0) if isinstance(op, Einsum) else made
                 made = made or (op.numpy(*xs) if whole else None)
             except (TypeError, AttributeError, RuntimeError):  # an op that is only ever lowered
                 made = None
@@ -104,6 +111,7 @@ def expression(node: Tensor, xs: Sequence[Code], body: Callable[[Any], str] = la
 
 _MODULES = re.compile(r"(?<![\w.])(?:np\.(?:linalg\.|fft\.)?|scipy\.\w+\.)(?=[a-z])")
 _TURNED_TWICE = re.compile(r"\b([^\W\d]\w*)\.T\.T\b")
+_NUMBERED = re.compile(r"t\d+")
 _CHEAP = re.compile(r"[^\W\d]\w*(?:\.T)?")
 """A name, or its transpose: written out wherever it is used."""
 
@@ -167,6 +175,7 @@ class _Printer:
     ) -> None:
         self.roots = roots
         self.order = toposort(roots)
+        self.operands = {node: _operands(node) for node in self.order}
         self.names = names or Names()
         self.bodies = {} if bodies is None else bodies
         self.text: dict[Tensor, Code] = {}
@@ -176,8 +185,8 @@ class _Printer:
             self.uses[x] += 1
         for node in reversed(self.order):
             if self.uses[node]:
-                for x in node.inputs:
-                    self.uses[without_cast(x, node)] += 1
+                for x in self.operands[node]:
+                    self.uses[x] += 1
 
     def lines(self, labels: Sequence[str | None]) -> list[str]:
         """The lines, one for each named part, and then the outputs."""
@@ -197,8 +206,17 @@ class _Printer:
             if label and targets.pop(root, None) is None:
                 self.written.append(f"{self.names.take(label)} = {self.text[root]}")
             elif not label and (isinstance(root.op, Leaf) or not name or str(self.text[root]) != identifier(name)):
-                self.written.append(str(self.text[root]))
+                self.written.append(self._last(str(self.text[root])))
         return self.written
+
+    def _last(self, text: str) -> str:
+        """The text of a bare expression: in place of the line before, if that is all there is to it."""
+        line = self.written[-1] if self.written else ""
+        return (
+            self.written.pop().partition(" = ")[2]
+            if _NUMBERED.fullmatch(text) and line.startswith(f"{text} = ")
+            else text
+        )
 
     def _step(self, node: Tensor, target: str | None) -> None:
         literal = number(node)
@@ -250,16 +268,17 @@ class _Printer:
         return len(text) > INLINE or (text.count("(") + text.count("[") > DEPTH and _depth(text) > DEPTH)
 
     def _expression(self, node: Tensor) -> Code:
-        operands = [without_cast(x, node) for x in node.inputs]
+        operands = self.operands[node]
         xs = [self.text[x] for x in operands]
+        mentioned = [Code("_")] * node.op.mentions
         if not (isinstance(node.op, Elementwise) and isinstance(node.op.source, str)):
             for i, x in enumerate(xs):
                 if x.isidentifier() or x.literal:
                     continue
                 probe = [Code(f"_{j}_", aval=o.aval) if j == i else Code("x", aval=o.aval) for j, o in enumerate(xs)]
-                if expression(node, probe, self._body).count(f"_{i}_") > 1:  # it would be written twice
+                if expression(node, [*probe, *mentioned], self._body).count(f"_{i}_") > 1:  # it would be written twice
                     xs[i] = self.text[operands[i]] = self._assign(operands[i], self.names.number("t"), x)
-        return expression(node, xs, self._body)
+        return expression(node, [*xs, *mentioned], self._body)
 
     def _body(self, body: Body) -> str:
         """The name of a closed sub-graph, which is written as a function above its first use."""
@@ -271,6 +290,12 @@ class _Printer:
             head = f"{name}({', '.join(f'x{i + 1}' for i in range(len(body.avals)))}):"
             self.written += [head, *[f"    {line}" for line in inside.lines(labels)]]
         return self.bodies[body]
+
+
+def _operands(node: Tensor) -> list[Tensor]:
+    """What the text of a node speaks of: its inputs without the casts of promotion, and without what it merely mentions."""
+    used = node.inputs[: len(node.inputs) - node.op.mentions]
+    return [without_cast(x, node) for x in used]
 
 
 def _depth(text: str) -> int:

@@ -20,14 +20,18 @@ MOST_OPERANDS = 8
 
 def matrix_product(op: Einsum, xs: Sequence[Code], derived: bool) -> Code | None:
     """A contraction as a product of matrices, or None where it is none or NumPy's way is the one on paper."""
-    terms = [Term(x, labels) for x, labels in zip(xs, op.operands, strict=True)]
-    if op.sizes or op.has_delta or any(t.repeats or not 1 <= len(t.labels) <= 2 for t in terms):
+    given = [Term(x, labels) for x, labels in zip(xs, op.operands, strict=True)]
+    scalars, terms = [t for t in given if not t.labels], [t for t in given if t.labels]
+    if op.sizes or op.has_delta or any(t.repeats or len(t.labels) > 2 for t in terms):
         return None
+    made = None
     if len(terms) == 2:
-        return _by_vector(terms, op.output) if derived else None
-    if 2 < len(terms) <= MOST_OPERANDS and 1 <= len(op.output) <= 2:
-        return _chain(terms, op.output)
-    return None
+        made = _by_vector(terms, op.output) if derived else None
+    elif 2 < len(terms) <= MOST_OPERANDS and 1 <= len(op.output) <= 2:
+        made = _chain(terms, op.output)
+    for s in reversed(scalars):
+        made = code.infix("*", s.text, made) if made is not None else None
+    return made
 
 
 def _by_vector(terms: list[Term], out: Labels) -> Code | None:

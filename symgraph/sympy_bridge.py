@@ -7,7 +7,7 @@
     >>> import sympy
     >>> a = sympy.Symbol("a")
     >>> print(from_sympy(sympy.diff(sympy.exp(-a * a), a), {a: x}))
-    -(2 * x * exp(-x**2))
+    -2 * x * exp(-x**2)
 
 An array is computed element by element: a symbol of shape (2,) becomes x_0 and x_1, a result with two axes an (immutable)
 Matrix and one with any other number of axes an Array. Numbers that are whole are exact, other floats stay floats, and what
@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from .core import Constant, Leaf, Tensor, describe, format_shape, located_error, toposort
+from .core import Bound, Constant, Leaf, Tensor, describe, format_shape, located_error, toposort
 from .errors import ShapeError, SymgraphError
 from .ops.base import Elementwise, as_tensor
+from .ops.control import Cond
 from .pytree import flatten
 
 MOST_ELEMENTS = 4096
@@ -117,9 +118,13 @@ def _evaluated(roots: Sequence[Tensor], given: Mapping[Tensor, Any]) -> dict[Ten
             values[node] = _symbols(node, taken)
         elif isinstance(op, Constant):
             values[node] = constants(op.value, _shape(node))
+        elif isinstance(op, Cond):
+            values[node] = _branched(op, xs)
         elif isinstance(op, Elementwise) and (form := elementwise_forms().get(_logical(node))) is not None:
             values[node] = np.frompyfunc(form, len(xs), 1)(*xs)
         else:
+            if not isinstance(node.aval, tuple) and any(not isinstance(n, int) for n in node.shape):
+                _shape(node)  # which tells what is wrong
             form = next((f for kind, f in array_forms().items() if isinstance(op, kind)), None)
             made = form(node, *xs) if form is not None else None
             if made is None:
@@ -129,6 +134,20 @@ def _evaluated(roots: Sequence[Tensor], given: Mapping[Tensor, Any]) -> dict[Ten
         if not isinstance(values[node], tuple):
             values[node] = _as_objects(values[node])
     return values
+
+
+def _branched(op: Cond, xs: Sequence[Any]) -> Any:
+    """What a `cond` gives: a choice between its branches, of which both are looked into."""
+    sympy = _sympy()
+    condition, *given = xs
+    branches = []
+    for body in (op.true, op.false):
+        bound = {x: given[x.op.index] for x in toposort(body.outputs) if isinstance(x.op, Bound)}
+        inside = _evaluated(body.outputs, bound)
+        branches.append([inside[y] for y in body.outputs])
+    choose = np.frompyfunc(lambda a, b: sympy.Piecewise((a, condition[()]), (b, True)), 2, 1)
+    made = tuple(_as_objects(choose(a, b)) for a, b in zip(*branches, strict=True))
+    return made if len(made) > 1 else made[0]
 
 
 def _logical(node: Tensor) -> str:

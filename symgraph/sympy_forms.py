@@ -212,6 +212,15 @@ def _reduced(combine: Form, empty: Any) -> Form:
     return form
 
 
+def _sum(node: Tensor, x: Any) -> Any:
+    """The sum; a truth counts as 0 or 1."""
+    import sympy as sp
+
+    if node.inputs[0].dtype.kind == "b":
+        x = np.frompyfunc(lambda e: sp.Piecewise((1, e), (0, True)), 1, 1)(x)
+    return _reduced(lambda a, b: a + b, sp.Integer(0))(node, np.asarray(x, object))
+
+
 def _einsum(node: Tensor, *xs: Any) -> Any:
     """The contraction, term by term."""
     import sympy as sp
@@ -345,7 +354,7 @@ def array_forms() -> dict[type, Form]:
         Imag: apply(sp.im),
         Conjugate: apply(sp.conjugate),
         ComplexAbs: apply(sp.Abs),
-        Sum: _reduced(lambda a, b: a + b, sp.Integer(0)),
+        Sum: _sum,
         Prod: _reduced(lambda a, b: a * b, sp.Integer(1)),
         Max: _reduced(forms["maximum"], None),
         Min: _reduced(forms["minimum"], None),

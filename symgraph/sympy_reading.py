@@ -113,12 +113,17 @@ def _atom(e: Any, known: Mapping[Any, Any], names: Mapping[str, Any]) -> Any:
     if e is sympy.I:
         return 1j
     if e.is_Integer:
-        return int(e)
+        return _whole(e)
     if e.is_number and not e.is_extended_real and e is not sympy.zoo:
         return complex(e)
     if e.is_number and e is not sympy.zoo:
         return float(e)
     raise SymgraphError(f"from_sympy: {e} is no number")
+
+
+def _whole(n: Any) -> int | float:
+    """A whole number, as a float if an int64 cannot hold it."""
+    return int(n) if abs(int(n)) < 2**63 else float(n)
 
 
 def _sum(e: Any, values: Mapping[Any, Any]) -> Any:
@@ -147,7 +152,7 @@ def _product(e: Any, values: Mapping[Any, Any]) -> Any:
     for factor in e.as_ordered_factors():
         if factor.is_Rational:
             negative ^= bool(factor.is_negative)
-            top, bottom = abs(int(factor.p)), int(factor.q)
+            top, bottom = abs(_whole(factor.p)), _whole(factor.q)
             above += [top] if top != 1 else []
             below += [bottom] if bottom != 1 else []
         elif factor.is_Pow and factor.args[1].is_Number and factor.args[1].is_negative:
@@ -231,6 +236,7 @@ def _rules() -> dict[Any, Callable[..., Any]]:
         sp.And: several(F.logical_and),
         sp.Or: several(F.logical_or),
         sp.Xor: several(F.logical_xor),
+        sp.ITE: F.where,
         sp.Heaviside: lambda x, *h: F.heaviside(x, *h or (0.5,)),
         sp.besseli: bessel("i0", "i1", "iv"),
         sp.besselj: bessel("j0", "j1", "jv"),

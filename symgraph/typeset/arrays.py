@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,6 @@ from ..ops.elementwise import Cast, ComplexAbs, Conjugate, Imag, Real, StopGradi
 from ..ops.linalg import Cholesky, Determinant, Inverse, SignLogDet, Solve
 from ..ops.reduce import Norm, OverAxes, Sum
 from ..ops.shape import BroadcastTo, Reshape, Transpose
-from ..ops.slices import Slice
 from ..ops.softmax import Rowwise
 from . import names
 from .broadcasting import ones, stretched
@@ -39,6 +39,7 @@ from .pieces import (
     TOP,
     ZEROS,
     Piece,
+    added,
     bracketed,
     diagonal,
     function,
@@ -48,6 +49,7 @@ from .pieces import (
     product,
     scaled,
 )
+from .places import PLACES
 
 SMALL = 6
 """Constant arrays up to this many elements are spelled out."""
@@ -63,7 +65,7 @@ def array(node: Tensor, xs: Sequence[Piece], squares: Callable[[Tensor], tuple[P
                 return made
             break
     if isinstance(op, Sum):
-        return _sum(node, xs[0], squares(node.inputs[0]))
+        return _sum(node, xs[0], squares)
     return _generic(node, xs)
 
 
@@ -71,6 +73,8 @@ def _generic(node: Tensor, xs: Sequence[Piece]) -> Piece:
     op: Any = node.op
     title = "".join(c if c.isalnum() else "\\_" for c in op.name)
     options = [f"{names.name(n)} = {v}" for n, v in _options(op)]
+    if node.inputs and shape_of(node.inputs[0]) and node.inputs[0].ndim == 1:
+        options = [o for o in options if o != "\\mathrm{axis} = 0"]
     inside = ", ".join(x.text for x in xs[: len(xs) - op.mentions if op.mentions else None])
     return Piece(f"{operator(title)}{bracketed('; '.join(filter(None, [inside, ', '.join(options)])))}")
 
@@ -96,9 +100,15 @@ def _options(op: Any) -> list[tuple[str, str]]:
 # Sums ----------------------------------------------------------------------------------------------------------------
 
 
-def _sum(node: Tensor, x: Piece, factors: tuple[Piece, Piece] | None) -> Piece:
+def _sum(node: Tensor, x: Piece, squares: Callable[[Tensor], tuple[Piece, Piece] | None]) -> Piece:
+    factors = squares(node.inputs[0])
     shape, axis = node.inputs[0].shape, node.op.axis  # type: ignore[attr-defined]
     x, _ = truth((x, shape))
+    inner_sum = node.inputs[0]
+    if len(shape) == 1 and isinstance(inner_sum.op, Sum) and inner_sum.inputs[0].ndim == 2 and ONES.body in x.body:
+        both = squares(inner_sum.inputs[0])
+        if both:
+            return _traced(*both)
     if len(shape) == 1:
         made = _inner(*factors) if factors else inner([ONES.turned, x])
     elif len(shape) == 2 and len(axis) == 2:
@@ -186,18 +196,6 @@ def _full(node: Tensor, x: Piece) -> Piece | None:
     return scaled(x, ones(node.shape)) if node.ndim < 3 else None
 
 
-def _slice(node: Tensor, x: Piece) -> Piece:
-    places = []
-    for item in node.op.items:  # type: ignore[attr-defined]
-        if isinstance(item, tuple):
-            start, stop, step = item
-            ends = "" if start is None else names.size(start), "" if stop is None else names.size(stop)
-            places.append(f"{ends[0]}:{ends[1]}" + (f":{step}" if step != 1 else ""))
-        else:
-            places.append(names.size(item))
-    return Piece(f"[{x.plain.text}]_{{{', '.join(places)}}}", negative=x.negative, scalars=x.scalars)
-
-
 def _einsum(node: Tensor, *xs: Piece) -> Piece:
     op = node.op
     assert isinstance(op, Einsum)
@@ -268,7 +266,7 @@ _RULES: dict[type, Callable[..., Piece | None]] = {
     Reshape: _reshape,
     BroadcastTo: _broadcast,
     Full: _full,
-    Slice: _slice,
+    **PLACES,
     Eye: lambda node: IDENTITY if node.op.k == 0 and same(node.op.rows, node.op.columns) else None,
     Diagonal: lambda node, x: (
         Piece(f"{operator('diag')}{bracketed(x.text)}") if node.op.offset == 0 and node.ndim == 1 else None
@@ -316,8 +314,15 @@ def number(value: Any) -> Piece:
     if isinstance(value, bool):
         return Piece("\\mathrm{true}" if value else "\\mathrm{false}")
     if isinstance(value, complex):
-        return Piece(f"({_real(value.real).text} + {_real(value.imag).text} \\mathrm{{i}})".replace("+ -", "- "))
+        return _complex(_real(value.real), _real(value.imag))
     return _real(value)
+
+
+def _complex(real: Piece, imag: Piece) -> Piece:
+    if imag.is_zero:
+        return real
+    turn = replace(scaled(imag, Piece("\\mathrm{i}")), number=False)
+    return turn if real.is_zero else Piece(f"({added(real, turn).text})")
 
 
 def _real(value: float) -> Piece:
@@ -328,8 +333,11 @@ def _real(value: float) -> Piece:
             return Piece("\\infty", negative=value < 0)
         if abs(value) in _TURNS:
             return Piece(_TURNS[abs(value)], PRODUCT, value < 0)
-        if abs(value) in _FRACTIONS:
-            return Piece(_FRACTIONS[abs(value)], PRODUCT, value < 0, number=True)
+        ratio = Fraction(value).limit_denominator(LARGEST) if np.isfinite(value) else Fraction(0)
+        if ratio.denominator in _DENOMINATORS and float(ratio) == value:
+            above, below = abs(ratio.numerator), ratio.denominator
+            parts = Piece(str(above), number=True), Piece(str(below), number=True)
+            return Piece(f"\\frac{{{above}}}{{{below}}}", PRODUCT, value < 0, number=True, over=parts)
     negative, size = value < 0, abs(value)
     text = repr(size)
     if isinstance(size, float):
@@ -342,7 +350,9 @@ def _real(value: float) -> Piece:
 
 
 _TURNS = {np.pi: "\\pi", 2 * np.pi: "2 \\pi", np.pi / 2: "\\frac{\\pi}{2}"}
-_FRACTIONS = {1 / 2: "\\frac{1}{2}", 1 / 3: "\\frac{1}{3}", 1 / 4: "\\frac{1}{4}", 2 / 3: "\\frac{2}{3}"}
+_DENOMINATORS = {2, 3, 4, 6, 7, 8, 9, 12, 24, 120, 720}
+"""Numbers with these below the line are written as fractions, others as decimals."""
+LARGEST = 720
 
 
 def shape_of(x: Tensor) -> Shape:

@@ -10,10 +10,12 @@ from ..core import Tensor
 from ..dims import Shape, same, same_shape
 from .broadcasting import aligned, as_diagonal, ones, stretched
 from .pieces import (
+    CASES,
     COMPARE,
     POWER,
     PRODUCT,
     SUM,
+    ZEROS,
     Piece,
     added,
     atom,
@@ -25,6 +27,8 @@ from .pieces import (
     power,
     product,
     quotient,
+    raised,
+    scalar_product,
     scaled,
 )
 
@@ -76,10 +80,16 @@ def _add(shape: Shape, a: tuple[Piece, Shape], b: tuple[Piece, Shape], minus: bo
 
 def _multiply(shape: Shape, a: tuple[Piece, Shape], b: tuple[Piece, Shape]) -> Piece:
     (x, given), (y, other) = truth(a), truth(b)
+    if x.is_zero or y.is_zero:
+        return ZEROS if shape else replace(ZEROS, body="0", number=True)
+    for choices, factor, size in ((x.choices, y, other), (y.choices, x, given)):  # 1/2 or 1 times g is g/2 or g
+        plain = not factor.rows and not factor.number and (not size or same_shape(size, shape))
+        if choices and plain and all(value.number for value, _ in choices):
+            return choice([(ZEROS if v.is_zero and shape else scaled(v, factor), c) for v, c in choices])
     if not given and not other:
         if x == y and not x.number:
             return _to_power(shape, (x, given), 2)
-        return scaled(x, y)
+        return scalar_product(x, y)
     if not given or not other:
         factor, array, of = (x, y, other) if not given else (y, x, given)
         return scaled(factor, stretched(array, of, shape) if not same_shape(of, shape) else array)
@@ -123,7 +133,7 @@ def _power(shape: Shape, a: tuple[Piece, Shape], b: tuple[Piece, Shape]) -> Piec
 
 def _to_power(shape: Shape, a: tuple[Piece, Shape], n: int) -> Piece:
     x, given = a
-    made = power(replace(x, negative=False), str(n), elementwise=bool(given))
+    made = power(replace(x, negative=False), str(n), elementwise=True) if given else raised(x, n)
     return made if not x.negative or n % 2 == 0 else made.negated
 
 
@@ -165,29 +175,59 @@ def truth(x: tuple[Piece, Shape]) -> tuple[Piece, Shape]:
 
 
 def _masked(shape: Shape, mask: tuple[Piece, Shape], a: tuple[Piece, Shape], b: tuple[Piece, Shape]) -> Piece:
-    return _multiply(
-        shape,
-        (_multiply(shape, a, b), shape),
-        mask if mask[0].prec == COMPARE else (Piece(f"[{mask[0].text}]"), mask[1]),
-    )
+    made = _multiply(shape, a, b)
+    if made.choices:
+        return cases(shape, mask, (made, shape), (Piece("0", number=True), ()))
+    return _multiply(shape, (made, shape), mask if mask[0].prec == COMPARE else (Piece(f"[{mask[0].text}]"), mask[1]))
 
 
 def cases(shape: Shape, c: tuple[Piece, Shape], a: tuple[Piece, Shape], b: tuple[Piece, Shape]) -> Piece:
     """`where`: a product with a truth value if one side is 0, a choice otherwise."""
     condition = c[0].text
+    if a[0].choices or b[0].choices:
+        return choice([*_under(a[0], c[0]), *(b[0].choices or [(b[0], "")])])
     if b[0].is_zero:
         return _multiply(shape, a, c if c[0].prec == COMPARE else (Piece(f"[{condition}]"), c[1]))
     if a[0].is_zero:
         return _multiply(shape, b, (Piece(f"[{_not(shape, c).text}]"), c[1]))
-    lines = f"{a[0].text} & {condition} \\\\ {b[0].text} & \\text{{otherwise}}"
-    return Piece(f"\\begin{{cases}} {lines} \\end{{cases}}", SUM + 1)
+    return choice([(a[0], condition), (b[0], "")])
+
+
+def choice(rows: Sequence[tuple[Piece, str]]) -> Piece:
+    """The first value whose condition holds; the last has none."""
+    lines = " \\\\ ".join(f"{value.text} & {condition or OTHERWISE}" for value, condition in rows)
+    return Piece(f"\\begin{{cases}} {lines} \\end{{cases}}", CASES, rows=tuple(rows))
+
+
+OTHERWISE, GREATER, LESS = "\\text{otherwise}", "\\geq", "\\leq"
+
+
+def _under(x: Piece, condition: Piece) -> list[tuple[Piece, str]]:
+    """The rows of a choice that is made where the condition holds: x = 0 says all of x >= 0, and leaves x > 0."""
+    rest, made = condition.text, []
+    for value, inner in x.choices or [(x, "")]:
+        sides = inner.split(" = ")
+        weak = next((r for r in (GREATER, LESS) if len(sides) == 2 and rest == f"{sides[0]} {r} {sides[1]}"), None)
+        if weak:
+            made.append((value, inner))
+            rest = f"{sides[0]} {'>' if weak == GREATER else '<'} {sides[1]}"
+        else:
+            made.append((value, f"{_part(rest)} \\wedge {_part(inner)}" if inner else rest))
+    return made
+
+
+def _part(condition: str) -> str:
+    return bracketed(condition) if "\\wedge" in condition or "\\vee" in condition else condition
+
+
+_NOT = {"=": "\\neq", "\\neq": "=", "<": "\\geq", "\\geq": "<", ">": "\\leq", "\\leq": ">"}
 
 
 def _not(shape: Shape, a: tuple[Piece, Shape]) -> Piece:
     text = a[0].text
-    for one, other in (("=", "\\neq"), ("<", "\\geq"), (">", "\\leq")):
-        if text.count(f" {one} ") == 1 and "\\wedge" not in text and "\\vee" not in text and a[0].prec == COMPARE:
-            return Piece(text.replace(f" {one} ", f" {other} "), COMPARE)
+    found = [token for token in text.split(" ") if token in _NOT]
+    if len(found) == 1 and "\\wedge" not in text and "\\vee" not in text and a[0].prec == COMPARE:
+        return Piece(text.replace(f" {found[0]} ", f" {_NOT[found[0]]} "), COMPARE)
     return Piece(f"\\neg {a[0].at(COMPARE + 1)}", COMPARE)
 
 

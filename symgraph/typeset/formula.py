@@ -14,21 +14,23 @@ and dtypes are left out, and so are guards that only settle a value at a singula
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from ..core import Bound, Constant, Leaf, Tensor
-from ..naming import gradient_name, output_label
+from ..naming import gradient_name, output_labels
 from ..ops.base import Elementwise, as_tensor
-from ..ops.elementwise import Where
+from ..ops.control import Cond
 from ..ops.late import F
 from ..printing import number as is_number
 from ..provenance import name_of
-from ..pytree import flatten, paths
+from ..pytree import flatten
 from ..structured import Structured
 from . import names
 from .arrays import array, constant, shape_of
-from .elementwise import elementwise
+from .elementwise import cases, elementwise
+from .guards import unguarded
 from .pieces import Piece, width
 from .structure import Structure, factors
 
@@ -37,6 +39,8 @@ LONG = 64
 
 SHORT = 14
 """A shared part that is no wider than this is written out wherever it is used."""
+
+_NUMBERED = re.compile(r"t_\{\d+\}")
 
 MOST_SHOWN = 300
 """A notebook shows graphs of at most this many nodes as a formula."""
@@ -67,9 +71,7 @@ def lines(outputs: Any) -> list[tuple[str, str]]:
     roots = [as_tensor(leaf) for leaf in leaves]
     if isinstance(outputs, Tensor):
         return _Formula(roots, [None]).lines()
-    return _Formula(
-        roots, [output_label(r, p, f"y{i + 1}") for i, (r, p) in enumerate(zip(roots, paths(outputs), strict=True))]
-    ).lines()
+    return _Formula(roots, output_labels(roots, outputs, "y")).lines()
 
 
 def notebook(x: Tensor) -> str | None:
@@ -97,11 +99,17 @@ def _aligned(made: Sequence[tuple[str, str]], environment: str) -> str:
 class _Formula:
     """The piece of every node that has been reached, and the lines written so far."""
 
-    def __init__(self, roots: Sequence[Tensor], labels: Sequence[str | None]) -> None:
-        self.roots, self.labels = roots, labels
+    def __init__(
+        self,
+        roots: Sequence[Tensor],
+        labels: Sequence[str | None],
+        taken: names.Distinct | None = None,
+        given: Sequence[Piece] = (),
+    ) -> None:
+        self.roots, self.labels, self.given = roots, labels, given
         self.structure: dict[Tensor, list[Structure]] = {}
         self.order = self._sorted()
-        self.names = names.Distinct()
+        self.names = taken or names.Distinct()
         self.made: dict[Tensor, Piece] = {}
         self.lined: set[Tensor] = set()
         self.written: list[tuple[str, str]] = []
@@ -147,7 +155,9 @@ class _Formula:
             if label and targets.pop(root, None) is None:
                 self.written.append((self.names.take(label), self.made[root].text))
             elif not label and root not in self.lined:
-                self.written.append(("", self.made[root].text))
+                text = self.made[root].text
+                alone = bool(self.written) and self.written[-1][0] == text and _NUMBERED.fullmatch(text)
+                self.written.append(("", self.written.pop()[1] if alone else text))
         return self.written
 
     def _step(self, node: Tensor, target: str | None) -> None:
@@ -173,18 +183,34 @@ class _Formula:
         if isinstance(op, Constant):
             return constant(node)
         if isinstance(op, Bound):
-            return Piece(f"x_{{{op.index + 1}}}")
+            return self.given[op.index] if self.given else Piece(f"x_{{{op.index + 1}}}")
         if isinstance(node, Structured):
             return Structure.total([t.piece([self.made[x] for x in t.tensors]) for t in self.structure[node]])
         inputs = self._operands(node)
-        divisor = _guarded(node)
-        if divisor is not None:
-            return self.made[divisor]
+        meant = unguarded(node)
+        if meant is not None:
+            return self.made[meant]
         xs = [self.made[x] for x in inputs]
+        if isinstance(op, Cond):
+            made = self._branches(node)
+            if made is not None:
+                return made
         if isinstance(op, Elementwise):
             operands = [(x, shape_of(i)) for x, i in zip(xs, inputs, strict=True)]
             return elementwise(op.name, node, operands[::-1] if node.flipped else operands)
         return array(node, xs, self._factors)
+
+    def _branches(self, node: Tensor) -> Piece | None:
+        """A choice between the formulas of the branches, or None where one of them has several lines."""
+        op: Any = node.op
+        condition, *given = [self.made[x] for x in node.inputs]
+        found = []
+        for body in (op.true, op.false):
+            inside = _Formula(body.outputs, [None] * len(body.outputs), self.names, given)
+            if len(inside.lines()) != 1:
+                return None
+            found.append((inside.made[body.outputs[0]], body.outputs[0].shape))
+        return cases(node.shape, (condition, ()), *found)
 
     def _factors(self, node: Tensor) -> tuple[Piece, Piece] | None:
         """The two factors of an elementwise product or square that has no name of its own."""
@@ -199,14 +225,6 @@ class _Formula:
         if a.ndim != node.ndim or b.ndim != node.ndim or a.ndim > 2:
             return None
         return self.made[a], self.made[b]
-
-
-def _guarded(node: Tensor) -> Tensor | None:
-    """d, of the divisor `where(d == 0, inf, d)` that makes a quotient 0 where d is 0."""
-    if not isinstance(node.op, Where) or node.inputs[0].op is not F.equal or is_number(node.inputs[1]) != "inf":
-        return None
-    compared, divisor = node.inputs[0].inputs[0], node.inputs[2]
-    return divisor if compared is divisor else None
 
 
 __all__ = ["latex", "lines", "notebook"]

@@ -40,7 +40,7 @@ def name(text: str) -> str:
     prefix, _, rest = text.partition("_")
     if prefix == "grad" and rest.strip("_"):
         return f"\\nabla_{{{name(rest)}}}"
-    words = [w for w in re.split(r"_+", text) if w] or [text]
+    words = _joined([w for w in re.split(r"_+", text) if w] or [text])
     stem, number = _numbered(words[0])
     subscripts = [number] if number else []
     made = _word(stem)
@@ -51,6 +51,17 @@ def name(text: str) -> str:
         part, digits = _numbered(word)
         subscripts.append(f"{_word(part)}{f'_{{{digits}}}' if digits and part else digits}" if part else digits)
     return f"{made}_{{{','.join(subscripts)}}}" if subscripts else made
+
+
+def _joined(words: list[str]) -> list[str]:
+    """`log density` as one word: a second word is no subscript of a first."""
+    if len(words) > 1 and all(map(_is_word, words[:2])):
+        return [f"{words[0]} {words[1]}", *words[2:]]
+    return words
+
+
+def _is_word(text: str) -> bool:
+    return len(text) > 1 and text.isascii() and text.isalpha() and text not in _COMMANDS and text not in ACCENTS
 
 
 def _numbered(word: str) -> tuple[str, str]:
@@ -111,7 +122,7 @@ _TOKENS = re.compile(r"\s*(//|\*\*|[^\W\d]\w*(?:\.\w+\[\d+\])?|\d+|\S)\s*")
 
 
 def size(value: Size) -> str:
-    r"""A size as LaTeX: `2*batch + 1` is 2 \mathrm{batch} + 1.
+    r"""A size as LaTeX: `2*batch + 1` is 2 \, \mathrm{batch} + 1.
 
     >>> from symgraph.dims import dim
     >>> print(size(2 * dim("n") + 1))
@@ -139,4 +150,5 @@ def size(value: Size) -> str:
             made.append(token)
         else:
             made.append(_character(token) if not token.isdigit() else token)
-    return re.sub(r" ?\^ ?", "^", " ".join(made))
+    spaced = re.sub(r"(?<=[\w}]) (?=\\mathrm)", r" \\, ", " ".join(made))
+    return re.sub(r" ?\^ ?", "^", spaced)

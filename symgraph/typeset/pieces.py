@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
-COMPARE, SUM, HADAMARD, INNER, PRODUCT, POWER, ATOM = range(7)
+CASES, COMPARE, SUM, HADAMARD, INNER, PRODUCT, POWER, ATOM = range(-1, 7)
 """How tightly a body binds. INNER is a product of matrices that is a scalar: as a factor of another it needs brackets."""
 
 TOP = "^{\\top}"
@@ -30,6 +31,10 @@ class Piece:
     number: bool = False
     """Whether the body is a numeral."""
     symmetric: bool = False
+    over: tuple[Piece, Piece] | None = None
+    """What is above and below the line, where the body is a fraction."""
+    rows: tuple[tuple[Piece, str], ...] = ()
+    """The values and conditions, where the body is a choice; the last condition is empty."""
 
     @property
     def whole(self) -> int:
@@ -64,7 +69,13 @@ class Piece:
             return replace(
                 self.row, negative=self.row.negative ^ self.negative, scalars=self.scalars + self.row.scalars
             )
-        return replace(self, body=f"{self.at(ATOM, bare=True)}{TOP}", prec=POWER, row=Piece(self.body, self.prec))
+        turned = f"{self.at(ATOM, bare=True)}{TOP}"
+        return replace(self, body=turned, prec=POWER, row=Piece(self.body, self.prec), over=None, rows=())
+
+    @property
+    def choices(self) -> tuple[tuple[Piece, str], ...]:
+        """The rows, where there is nothing but them."""
+        return () if self.negative or self.scalars else self.rows
 
     @property
     def negated(self) -> Piece:
@@ -81,7 +92,7 @@ class Piece:
 
     @property
     def is_zero(self) -> bool:
-        return self.number and self.body == "0"
+        return self.body == "0" if self.number else self.body == ZEROS.body
 
 
 def atom(text: str) -> Piece:
@@ -92,6 +103,7 @@ def atom(text: str) -> Piece:
 ONES = Piece("\\mathbf{1}")
 ZEROS = Piece("\\mathbf{0}")
 IDENTITY = Piece("I", symmetric=True)
+_ALL_ONES = (ONES.body, ONES.turned.body, f"{ONES.body} {ONES.turned.body}")
 
 
 def bracketed(text: str) -> str:
@@ -101,13 +113,14 @@ def bracketed(text: str) -> str:
 
 
 def juxtaposed(texts: Sequence[str]) -> str:
-    """Factors side by side, with a dot before a numeral."""
-    made = texts[0]
+    """Factors side by side, with a dot before a numeral and a space beside a word."""
+    made = before = texts[0]
     for text in texts[1:]:
-        made += (
-            " \\cdot " if text[:1].isdigit() else " \\, " if text.startswith("\\mathbf") and made[-1].isdigit() else " "
-        )
+        word = text.startswith("\\mathrm") or before.startswith("\\mathrm")
+        ones = text.startswith("\\mathbf") and made[-1].isdigit()
+        made += " \\cdot " if text[:1].isdigit() else " \\, " if ones or word else " "
         made += text
+        before = text
     return made
 
 
@@ -133,7 +146,7 @@ def scaled(factor: Piece, x: Piece) -> Piece:
     body = factor.body if factor.prec >= PRODUCT else bracketed(factor.body)
     scalars = () if factor.number and factor.body == "1" else (body,)
     scalars = (*scalars, *factor.scalars) if factor.number else (*factor.scalars, *scalars)
-    return replace(x, negative=negative, scalars=scalars + x.scalars)
+    return replace(x, negative=negative, scalars=ordered(scalars + x.scalars))
 
 
 def product(factors: Sequence[Piece], prec: int = PRODUCT) -> Piece:
@@ -141,7 +154,9 @@ def product(factors: Sequence[Piece], prec: int = PRODUCT) -> Piece:
     if len(factors) == 1:
         return factors[0]
     negative, scalars = gathered(factors)
-    bodies = [f.plain for f in factors]
+    bodies = [f.plain for f in factors if f.plain != IDENTITY] or [IDENTITY]
+    if len(bodies) == 1:
+        return replace(bodies[0], negative=negative, scalars=scalars)
     made = juxtaposed([b.at(PRODUCT) for b in bodies])
     turned = juxtaposed([b.turned.at(PRODUCT) for b in reversed(bodies)])
     row = Piece(turned, prec)
@@ -151,15 +166,17 @@ def product(factors: Sequence[Piece], prec: int = PRODUCT) -> Piece:
 
 def gathered(factors: Sequence[Piece]) -> tuple[bool, tuple[str, ...]]:
     """The sign and the scalars of a product: numerals first."""
-    scalars = [s for f in factors for s in f.scalars]
-    scalars = [*[s for s in scalars if s[0].isdigit()], *[s for s in scalars if not s[0].isdigit()]]
-    return sum(f.negative for f in factors) % 2 == 1, tuple(scalars)
+    return sum(f.negative for f in factors) % 2 == 1, ordered([s for f in factors for s in f.scalars])
 
 
 def hadamard(a: Piece, b: Piece) -> Piece:
     """The elementwise product of two arrays of one shape."""
     negative, scalars = gathered([a, b])
     x, y = a.plain, b.plain
+    if x.body in _ALL_ONES or y.body in _ALL_ONES:
+        return replace(y if x.body in _ALL_ONES else x, negative=negative, scalars=scalars)
+    if x == y and x.body[0] == "[" and x.body[-1] == "]" and x.prec == ATOM:  # a truth value
+        return replace(x, negative=negative, scalars=scalars)
     if x == y:
         return Piece(f"{x.at(ATOM)}^{{\\odot 2}}", POWER, negative, scalars)
     return Piece(f"{x.at(HADAMARD)} \\odot {y.at(HADAMARD)}", HADAMARD, negative, scalars)
@@ -173,19 +190,99 @@ def quotient(a: Piece, b: Piece) -> Piece:
 
 
 def fraction(a: Piece, b: Piece, constant: bool, scalar: bool) -> Piece:
-    """a over the scalar b. Over a number or a size the fraction stands in front: (1 / n) A x."""
+    """a over the scalar b. Over a number or a size the fraction stands in front: (1 / n) A x.
+
+    A fraction over another is one: (a / b) / c is a over b c, and a / (b / c) is a c over b.
+    """
     negative = a.negative ^ b.negative
-    below = replace(b, negative=False).text
     body = a.plain
     short = scalar and width(body.text) <= 3
     if constant and not short and not body.is_one:
         above = juxtaposed(a.scalars) if a.scalars else "1"
-        return Piece(
-            body.body, body.prec, negative, (f"\\frac{{{above}}}{{{below}}}",), body.row, False, body.symmetric
-        )
-    over = replace(a, negative=False)
-    row = None if scalar else Piece(f"\\frac{{{over.turned.text}}}{{{below}}}", POWER)
-    return Piece(f"\\frac{{{over.text}}}{{{below}}}", POWER, negative, (), row)
+        share = f"\\frac{{{above}}}{{{replace(b, negative=False).text}}}"
+        return replace(body, negative=negative, scalars=(share,))
+    over, below = replace(a, negative=False), replace(b, negative=False)
+    front = tuple(s for s in over.scalars if s.startswith("\\frac"))
+    over = replace(over, scalars=tuple(s for s in over.scalars if s not in front))
+    if over.over and not b.number:
+        top, bottom = over.over
+        top = replace(top, scalars=ordered(over.scalars + top.scalars))
+        over, below = top, scalar_product(bottom, below)
+    if below.over and not below.number and not below.scalars:
+        bottom, top = below.over
+        over, below = scalar_product(over, top) if scalar else scaled(top, over), bottom
+    row = None if scalar else Piece(f"\\frac{{{over.turned.text}}}{{{below.text}}}", POWER)
+    return Piece(f"\\frac{{{over.text}}}{{{below.text}}}", POWER, negative, front, row, over=(over, below))
+
+
+def scalar_product(a: Piece, b: Piece) -> Piece:
+    """The product of two scalars: numerals first, names before functions and brackets, equal factors as a power."""
+    if a.is_one or b.is_one:
+        return b if a.is_one else a
+    negative, scalars = gathered([a, b])
+    x, y = a.plain, b.plain
+    if x.over and y.over and not x.number and not y.number:
+        merged = fraction(scalar_product(x.over[0], y.over[0]), scalar_product(x.over[1], y.over[1]), False, True)
+        return replace(merged, negative=merged.negative ^ negative, scalars=ordered(scalars + merged.scalars))
+    *front, last = ordered([*scalars, x.at(PRODUCT), y.at(PRODUCT)]) or ["1"]
+    if not front and (last.isdigit() or _RATIO.fullmatch(last)):
+        return Piece(last, ATOM if last.isdigit() else PRODUCT, negative, number=True)
+    for body in (x, y):
+        if body.at(PRODUCT) == last:
+            return replace(body if body.prec >= INNER else Piece(last), negative=negative, scalars=tuple(front))
+    return Piece(last, POWER, negative, tuple(front))
+
+
+# Factors of a product ------------------------------------------------------------------------------------------------
+
+_RATIO = re.compile(r"\d+|\\frac\{\d+\}\{\d+\}")
+_NAME = re.compile(r"(?:\\?[a-zA-Z]+|\\(?:mathrm|hat|bar|tilde|dot)\{[^{}]*\})(?:_\{[^{}]*\})?")
+_POWER = re.compile(rf"({_NAME.pattern}|\([^()]*\))\^\{{(\d+)\}}")
+_CALL = re.compile(r"(?:\\?[a-zA-Z]+|\\operatorname\{[^{}]*\})?\([^()]*(?:\([^()]*\)[^()]*)*\)")
+_LATER = ("(", "\\left", "\\nabla", "\\begin", "\\sqrt")
+
+
+def ordered(scalars: Sequence[str]) -> tuple[str, ...]:
+    """Scalar factors as on paper: one number, then names, then functions and brackets; equal ones are a power."""
+    counts: dict[str, int] = {}
+    numerals: list[str] = []
+    ratio = Fraction(1)
+    for text in scalars:
+        if _RATIO.fullmatch(text):
+            ratio *= Fraction("/".join(re.findall(r"\d+", text)))
+            continue
+        if text[0].isdigit() or text == "\\mathrm{i}":
+            numerals.append(text)
+            continue
+        power = _POWER.fullmatch(text)
+        base, count = (power[1], int(power[2])) if power else (text, 1)
+        counts[base] = counts.get(base, 0) + count
+    made = [base if base[0] == "[" and base[-1] == "]" else _raised(base, n) for base, n in counts.items()]
+    share = next((s for s in made if s.startswith("\\frac{1}{")), None)
+    if share and ratio.denominator == 1:
+        made[made.index(share)] = share.replace("1", str(ratio.numerator), 1)
+    elif ratio != 1:
+        above, below = ratio.numerator, ratio.denominator
+        numerals.insert(0, str(above) if below == 1 else f"\\frac{{{above}}}{{{below}}}")
+    return (*numerals, *[s for s in made if not _later(s)], *[s for s in made if _later(s)])
+
+
+def raised(x: Piece, n: int) -> Piece:
+    """A scalar to a whole power, of which the sign is left out."""
+    if x.scalars or x.number or not _POWER.fullmatch(x.body):
+        return power(replace(x, negative=False), str(n))
+    return Piece(ordered([x.body] * n)[0], POWER)
+
+
+def _raised(base: str, n: int) -> str:
+    if n == 1:
+        return base
+    simple = _NAME.fullmatch(base) or _CALL.fullmatch(base)
+    return f"{base if simple else bracketed(base)}^{{{n}}}"
+
+
+def _later(text: str) -> bool:
+    return text[0] == "[" or (any(mark in text for mark in _LATER) and not text.startswith("\\frac"))
 
 
 def added(a: Piece, b: Piece, minus: bool = False) -> Piece:
@@ -195,6 +292,10 @@ def added(a: Piece, b: Piece, minus: bool = False) -> Piece:
     text = right.at(SUM + 1) if minus else right.at(SUM)
     if a.is_zero:
         return b if not minus else replace(right, negative=True)
+    if b.is_zero:
+        return a
+    if not minus and text.startswith("-"):  # of a sum that begins with a minus
+        minus, text = True, text[1:]
     return Piece(f"{a.at(SUM)} {'-' if minus else '+'} {text}", SUM)
 
 
@@ -206,7 +307,7 @@ def function(name: str, *xs: Piece) -> Piece:
 
 def operator(name: str) -> str:
     r"""The name of a function in upright letters."""
-    return f"\\operatorname{{{name}}}"
+    return f"\\mathrm{{{name}}}" if name[-1].isdigit() else f"\\operatorname{{{name}}}"  # `arctan2` is no letters
 
 
 def power(x: Piece, exponent: str, elementwise: bool = False) -> Piece:
@@ -221,6 +322,8 @@ def power(x: Piece, exponent: str, elementwise: bool = False) -> Piece:
 def diagonal(x: Piece) -> Piece:
     """The diagonal matrix of a vector."""
     negative, scalars = x.negative, x.scalars
+    if x.plain == ONES:
+        return replace(IDENTITY, negative=negative, scalars=scalars)
     return Piece(f"{operator('diag')}{bracketed(x.plain.text)}", ATOM, negative, scalars, None, False, True)
 
 

@@ -34,7 +34,7 @@ TEXTBOOK = [
     (squares, x, r"2 B^{\top} (B x - b)", "2 * (B.T @ (B @ x - b))"),
     (sg.linalg.norm(B @ x - b), x, r"\frac{B^{\top} (B x - b)}{\|B x - b\|_{2}}", None),
     (0.5 * squares + c * sg.sum(x**2) / 2, x, r"c x + B^{\top} (B x - b)", "c * x + B.T @ (B @ x - b)"),
-    (logistic, w, r"-X^{\top} (\sigma(-y \odot X w) \odot y)", "-(X.T @ (sigmoid(-(y * (X @ w))) * y))"),
+    (logistic, w, r"-X^{\top} (\sigma(-y \odot X w) \odot y)", "-X.T @ (sigmoid(-y * (X @ w)) * y)"),
     (factors, None, r"\|U V^{\top} - D\|_{F}^{2}", None),
     (factors, U, r"2 (U V^{\top} - D) V", "2 * ((U @ V.T - D) @ V)"),
     (factors, V, r"2 (U V^{\top} - D)^{\top} U", "2 * ((U @ V.T - D).T @ U)"),
@@ -175,6 +175,37 @@ BRACKETS = [
     (sg.einsum("ij,ij->i", A, M), r"(A \odot X) \mathbf{1}"),
     (sg.linalg.solve(A, x), "A^{-1} x"),
     (abs(c) + sg.floor(s), r"\left| c \right| + \left\lfloor s \right\rfloor"),
+    (c / s / s, r"\frac{c}{s^{2}}"),
+    (c / (s / c), r"\frac{c^{2}}{s}"),
+    (c / (2 * s) / s, r"\frac{c}{2 s^{2}}"),
+    ((c / s) * ((c + 1) / s), r"\frac{c (c + 1)}{s^{2}}"),
+    (0.5 / sg.sqrt(s), r"\frac{1}{2 \sqrt{s}}"),
+    (sg.exp(-s * s) * c * 2, r"2 c \exp(-s^{2})"),
+    (2 * c * (3 * c), "6 c^{2}"),
+    (c * (1 / 6), r"\frac{1}{6} c"),
+    (c * 0.1, "0.1 c"),
+    (c + s * 0, "c"),
+    (x * sg.ones((3,)), "x"),
+    (sg.sum((A - M) ** 2, axis=1).sum(), r"\|A - X\|_{F}^{2}"),
+    (c - (-s + 1), "c - (-s + 1)"),
+    (c + (-s + 1), "c - s + 1"),
+    (sg.where(c > 0, c, s) * s, r"s \left(\begin{cases} c & c > 0 \\ s & \text{otherwise} \end{cases}\right)"),
+    (sg.where(c >= 0, sg.where(sg.equal(c, 0), 0.5, 1.0), 0.0),
+     r"\begin{cases} \frac{1}{2} & c = 0 \\ 1 & c > 0 \\ 0 & \text{otherwise} \end{cases}"),
+    (sg.where(c > 0, sg.where(s > 1, c, s), 2.0),
+     r"\begin{cases} c & c > 0 \wedge s > 1 \\ s & c > 0 \\ 2 & \text{otherwise} \end{cases}"),
+    (sg.where(c <= 1, 0, c), "c [c > 1]"),
+    (sg.where(c > 0, 2 * sg.where(s > 1, c, s), 0),
+     r"2 \left(\begin{cases} c & s > 1 \\ s & \text{otherwise} \end{cases}\right) [c > 0]"),
+    (sg.vjp(np.maximum(x, y), x, w),
+     r"\begin{cases} \frac{1}{2} w & x = y \\ w & x > y \\ 0 & \text{otherwise} \end{cases}"),
+    (sg.cond(c > 0, lambda: sg.log(c), lambda: -c), r"\begin{cases} \log(c) & c > 0 \\ -c & \text{otherwise} \end{cases}"),
+    (sg.grad(c**s, c), "s c^{s - 1}"),
+    (sg.sum(x[1:] ** 2), r"\|[x]_{1:}\|_{2}^{2}"),
+    (sg.grad(x[1:].sum(), x), r"\operatorname{unslice}_{1:}(\mathbf{1})"),
+    (sg.cumsum(x), r"\operatorname{cumsum}(x)"),
+    (sg.symbol("z", (), "complex128") * 1j, r"\mathrm{i} \, z"),
+    (sg.symbol("scale") * sg.symbol("bias"), r"\mathrm{scale} \, \mathrm{bias}"),
     (sg.einsum("ijk,k->ij", sg.symbol("T", (2, 3, 4)), sg.symbol("v", (4,))), r"\left[\sum_{k} T_{i j k} v_{k}\right]_{i j}"),
 ]  # fmt: skip
 
@@ -262,6 +293,8 @@ def test_every_op_has_a_formula_that_a_renderer_accepts(record):
         ("x_1_2", "x_{1,2}"),
         ("hidden layer", r"\mathrm{hidden\ layer}"),
         ("_", "x"),
+        ("log_density", r"\mathrm{log\ density}"),
+        ("loss (train)", r"\mathrm{loss\ (train)}"),
     ],
 )
 def test_names(name, formula):
@@ -278,6 +311,21 @@ def test_hostile_names_are_no_markup(name):
     assert not set(re.sub(r"\\mathrm|_\{|\\ |\{|\}", "", made)) & set("\\$%#&~^<>\"'`\n‮\x00")
     assert made.count("{") == made.count("}")
     pytest.importorskip("matplotlib.mathtext").MathTextParser("agg").parse(f"${made}$")
+
+
+def test_a_gradient_keyed_by_its_variable_is_no_second_variable():
+    mu, sigma = sg.symbol("mu"), sg.symbol("sigma")
+    f = ((c - mu) / sigma) ** 2
+    made = sg.simplify(sg.grad(f, {"mu": mu, "sigma": sigma}))
+    assert lines(made)[0] == (r"\nabla_{\mu}", r"-\frac{2 (c - \mu)}{\sigma^{2}}")
+    assert to_text(made).splitlines()[-1].startswith("grad_sigma = ")
+    assert [target for target, _ in lines({"mu": mu - sigma})] == [r"\mu_{(2)}"]  # a new value, and no gradient
+
+
+def test_a_guard_of_a_singular_point_is_left_out_of_derivatives_only():
+    z = sg.symbol("z", (), "complex128")
+    assert latex(sg.grad(abs(z), z)) == r"\frac{\overline{z}}{\left| z \right|}"
+    assert "neq" in latex(sg.where(sg.equal(s, 0), 0, c / s))
 
 
 def test_equal_names_are_told_apart():

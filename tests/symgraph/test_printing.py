@@ -34,6 +34,43 @@ def test_expressions(expr, text):
     assert to_text(expr) == text
 
 
+@pytest.mark.parametrize(
+    ("expr", "text"),
+    [
+        (x + -y, "x - y"),
+        (x - -y, "x + y"),
+        (x + -2 * y, "x - 2 * y"),
+        (-(x * y), "-x * y"),
+        (-(x / y), "-x / y"),
+        (-(x // y), "-(x // y)"),
+        (x + -x // y, "x + -x // y"),
+        (x - (-x + y), "x - (-x + y)"),
+        (-2 * (x * y), "-2 * x * y"),
+        (2 * -(x * y), "2 * (-x * y)"),
+        (2 * (x // y), "2 * (x // y)"),
+        (x * (x * y), "x * (x * y)"),
+    ],
+)
+def test_signs_and_numbers_are_written_as_on_paper(expr, text):
+    assert to_text(expr) == text
+
+
+def test_places_are_written_as_a_user_writes_them():
+    v = sg.symbol("v", ("n",))
+    assert to_text(sg.simplify(sg.grad(v[1:].sum(), v))) == "zeros(n).at[1:].set(broadcast_to(1, (max(n - 1, 0),)))"
+    assert to_text(v.at[0].set(x)) == "v.at[0].set(x)"
+    assert to_text(v.at[1:].set(x)) == "v.at[1:].set(x)"
+    assert to_text(sg.grad((v[np.array([0, 0])] ** 3).sum(), v)).splitlines()[-1].startswith("zeros(n).at[")
+
+
+def test_a_derivative_is_printed_without_what_it_is_the_derivative_of():
+    M, v = sg.symbol("M", ("n", "n")), sg.symbol("v", ("n",))
+    f = sg.named(0.5 * sg.sum((M @ v) ** 2), "f")
+    assert to_text(sg.hessian(f, v)) == "M.T @ M"
+    z = sg.sigmoid(M @ v).sum() / 3
+    assert to_text(sg.hessian(z, v)).splitlines()[-1].startswith("1 / 3 * (M.T @ diag(")
+
+
 def test_shared_and_named_parts_get_lines():
     t = sg.exp(x)
     assert to_text(t / (1 + t)) == "t1 = exp(x)\nt1 / (1 + t1)"

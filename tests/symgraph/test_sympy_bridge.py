@@ -211,6 +211,39 @@ def test_what_cannot_be_read_says_so():
         from_sympy(a, {a: sg.symbol("a", (2,))})
 
 
+def test_a_branch_is_a_piecewise():
+    y_or = sg.cond(x > 0, lambda: sg.log(x), lambda: -x * y)
+    made = to_sympy(y_or)
+    a, b = (sp.Symbol(n, real=True) for n in "xy")
+    assert made == sp.Piecewise((sp.log(a), a > 0), (-a * b, True))
+    assert to_sympy(sg.grad(y_or, y)) == sp.Piecewise((0, a > 0), (-a, True))
+
+
+def test_extremes_of_extremes_come_back():
+    v = sg.symbol("v", (3,))
+    for f in (v.max(), np.minimum(np.maximum(v[0], -1), 1)):
+        back = from_sympy(to_sympy(f), [v])
+        for value in ([0.3, -2.0, 0.1], [-3.0, 2.0, 0.1], [0.0, 1.0, 5.0]):
+            assert sg.evaluate(back, {v: value}) == sg.evaluate(f, {v: value})
+
+
+def test_truths_are_counted():
+    v = sg.symbol("v", (2,))
+    counted = to_sympy(sg.sum(v > 0))
+    back = from_sympy(counted, [v])
+    assert sg.evaluate(back, {v: [1.0, -1.0]}) == 1
+
+
+def test_whole_numbers_that_no_int64_holds_are_floats():
+    assert sg.evaluate(from_sympy(to_sympy(x * 1e20), [x]), {x: 2.0}) == 2e20
+
+
+def test_sizes_that_are_not_known_are_told():
+    n = sg.symbol("n_vector", ("n",))
+    with pytest.raises(sg.ShapeError, match="not known now"):
+        to_sympy(sg.hessian(sg.sum(n**2), n))
+
+
 def test_names_are_never_run():
     hostile = sg.symbol("__import__('os').system('false')")
     assert from_sympy(to_sympy(hostile + 1), [hostile]) is hostile + 1
