@@ -56,7 +56,7 @@ def nodes(f: Any) -> int:
     from symgraph.core import toposort
     from symgraph.pipeline import rewritten
 
-    found, _, _ = rewritten(list(f.written), True)
+    found, *_ = rewritten(list(f.written), True)
     return sum(bool(node.inputs) and not getattr(node.op, "is_view", False) for node in toposort(found))
 
 
