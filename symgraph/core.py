@@ -16,6 +16,7 @@ import operator
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -581,14 +582,24 @@ def as_array(value: Any, dtype: Any = None) -> np.ndarray[Any, Any]:
 # Walks ---------------------------------------------------------------------------------------------------------------
 
 
+_walks: ContextVar[dict[tuple[int, ...], list[Tensor]] | None] = ContextVar("walks", default=None)
+"""While something is built, the last long walk by the ids of its outputs, which it keeps alive."""
+
+
 @contextmanager
 def building() -> Iterator[None]:
-    """While a pass makes nodes by the thousand, garbage collection waits: nodes hold no cycles, and it would scan them all."""
+    """While passes make nodes by the thousand, garbage collection waits, and a walk taken twice is remembered.
+
+    Nodes hold no cycles, and garbage collection would scan them all.
+    """
     enabled = gc.isenabled()
     gc.disable()
+    outermost = _walks.set({}) if _walks.get() is None else None
     try:
         yield
     finally:
+        if outermost:
+            _walks.reset(outermost)
         if enabled:
             gc.enable()
 
@@ -598,9 +609,13 @@ def toposort(outputs: Iterable[Tensor], stop: Collection[Tensor] = ()) -> list[T
 
     The order depends only on the graph: depth first, operands from left to right.
     """
+    stack = list(outputs)[::-1]
+    walks = None if stop else _walks.get()
+    asked = tuple(map(id, stack))
+    if walks and asked in walks:
+        return walks[asked].copy()
     order: list[Tensor] = []
     done: set[Tensor] = set()
-    stack = list(outputs)[::-1]
     while stack:
         node = stack[-1]
         if node not in done:
@@ -612,6 +627,9 @@ def toposort(outputs: Iterable[Tensor], stop: Collection[Tensor] = ()) -> list[T
             done.add(node)
             order.append(node)
         stack.pop()
+    if walks is not None and len(order) > 100:
+        walks.clear()
+        walks[asked] = order.copy()
     return order
 
 

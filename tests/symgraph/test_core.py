@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import warnings
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -478,3 +479,29 @@ def test_lines_of_a_notebook_are_lines_of_a_cell():
     for filename in ("/anywhere/ipykernel_12/8675041.py", "<ipython-input-3-0a1b>"):
         exec(compile("\n\nx = sg.symbol('x')\ny = sg.sin(x)", filename, "exec"), scope)
         assert scope["y"].where == ("cell", 4)
+
+
+def test_a_remembered_walk_is_a_list_of_its_own():
+    y = symbol("x")
+    for _ in range(200):
+        y = y + 1
+    fresh = list(map(id, toposort([y])))
+    with core.building():
+        toposort([y]).clear()
+        with core.building():
+            assert list(map(id, toposort([y]))) == fresh
+        assert len(toposort([y], stop=set(y.inputs))) == 1 + len(y.inputs)
+        assert list(map(id, toposort([y]))) == fresh
+        assert len(toposort([y * 2])) > len(fresh)
+        assert list(map(id, toposort([y]))) == fresh
+
+
+def test_a_remembered_walk_does_not_keep_nodes_alive():
+    y = symbol("x")
+    for _ in range(200):
+        y = y + 1
+    gone = weakref.ref(y)
+    with core.building():
+        toposort([y])
+    del y
+    assert gone() is None
