@@ -72,12 +72,14 @@ def low_memory(plan: Schedule, results: Sequence[Tensor]) -> Schedule:
     given = [x for x in plan.steps if _is_given(x)]
     steps = [x for x in plan.steps if not _is_given(x)]
     longest = [x for x in _longest_first(plan.steps, results) if not _is_given(x)]
+    if len(steps) > TRIED:
+        return replace(plan, steps=(*given, *_Eager(plan, results, longest).order()))
+    facts = _Facts(plan, results, steps)
     orders = [_Eager(plan, results, longest).order()]
     if len(steps) <= GREEDY:
-        orders.append(_greedy(plan, results, steps))
-    if len(steps) <= TRIED:
-        orders += [_Eager(plan, results, steps).order(), longest, steps]
-    best = min(orders, key=lambda order: _peak(plan, results, order))  # of equals the first
+        orders.append(_greedy(facts, steps))
+    orders += [_Eager(plan, results, steps).order(), longest, steps]
+    best = min(orders, key=lambda order: _peak(facts, order))  # of equals the first
     return replace(plan, steps=(*given, *best))
 
 
@@ -89,6 +91,18 @@ TRIED = 2000
 
 FEW = 6
 """Values with more readers than this are not looked at: the work stays linear."""
+
+
+class _Facts:
+    """What the orders of the same steps are judged by."""
+
+    def __init__(self, plan: Schedule, results: Sequence[Tensor], steps: Sequence[Tensor]) -> None:
+        self.takes = {x: 0 if _is_view(x) else _bytes(x) for x in steps}
+        """The bytes of memory that a step needs for its result."""
+        self.reads = {x: NOTHING.union(*[plan.roots[i] for i in x.inputs]) for x in steps}
+        """The values, views aside, that a step reads."""
+        self.roots = plan.roots
+        self.kept = NOTHING.union(*[plan.roots[y] for y in results])
 
 
 class _Eager:
@@ -108,14 +122,15 @@ class _Eager:
                 for root in self.reads[x]:
                     self.readers[root][x] = None
         self.kept = NOTHING.union(*[plan.roots[y] for y in results])
+        self.bytes = {x: _bytes(x) for x in self.steps}
         self.cost = {x: self._cost(x) for x in self.steps}
         self.placed: dict[Tensor, None] = {}
 
     def _cost(self, x: Tensor) -> int:
         """The memory that a result takes: none if it goes into a sum, which grows as its terms come."""
         users = list(self.readers[x])
-        joins = len(users) == 1 and users[0].op is F.add and nominal_bytes(users[0]) == _bytes(x)
-        return 0 if joins else _bytes(x)
+        joins = len(users) == 1 and users[0].op is F.add and self.bytes[users[0]] == self.bytes[x]
+        return 0 if joins else self.bytes[x]
 
     def order(self) -> list[Tensor]:
         for step in self.steps:
@@ -152,27 +167,25 @@ class _Eager:
             left = self.readers[root]
             if root in self.kept or not 0 < len(left) <= FEW:
                 continue
-            if all(self._is_ready(r) for r in left) and sum(self.cost[r] for r in left) <= _bytes(root):
+            if all(self._is_ready(r) for r in left) and sum([self.cost[r] for r in left]) <= self.bytes[root]:
                 found += left
         return found
 
     def _is_ready(self, x: Tensor) -> bool:
         """Whether everything that the step reads is there, or can be at once; numbers stay where they are."""
-        if not _bytes(x):
+        if not self.bytes[x]:
             return False
         return all(r in self.placed or all(isinstance(i.op, Constant) for i in r.inputs) for r in self.reads[x])
 
 
-def _greedy(plan: Schedule, results: Sequence[Tensor], steps: Sequence[Tensor]) -> list[Tensor]:
+def _greedy(facts: _Facts, steps: Sequence[Tensor]) -> list[Tensor]:
     """At every turn the step, of those that can run, after which the least memory is in use."""
-    kept = NOTHING.union(*[plan.roots[y] for y in results])
-    reads = {x: NOTHING.union(*[plan.roots[i] for i in x.inputs]) for x in steps}
+    takes, reads = facts.takes, facts.reads
     left: dict[Tensor, int] = {}
     for x in steps:
         for root in reads[x]:
             left[root] = left.get(root, 0) + 1
-    takes = {x: 0 if _is_view(x) else _bytes(x) for x in steps}
-    frees = {x: [(r, _bytes(r)) for r in reads[x] - kept if not _is_given(r)] for x in steps}
+    frees = {x: [(r, _bytes(r)) for r in reads[x] - facts.kept if not _is_given(r)] for x in steps}
     at = {x: n for n, x in enumerate(steps)}
     users: dict[Tensor, list[Tensor]] = {x: [] for x in steps}
     missing = {x: 0 for x in steps}
@@ -200,20 +213,20 @@ def _greedy(plan: Schedule, results: Sequence[Tensor], steps: Sequence[Tensor]) 
     return order
 
 
-def _peak(plan: Schedule, results: Sequence[Tensor], order: Sequence[Tensor]) -> int:
+def _peak(facts: _Facts, order: Sequence[Tensor]) -> int:
     """The most bytes in use at one step, results kept to the end."""
     last: dict[Tensor, int] = {}
     for i, x in enumerate(order):
-        for root in NOTHING.union(*[plan.roots[y] for y in (x, *x.inputs)]):
-            last[root] = i
-    for root in NOTHING.union(*[plan.roots[y] for y in results]):
-        last[root] = len(order)
+        last.update(dict.fromkeys(facts.roots[x], i))
+        last.update(dict.fromkeys(facts.reads[x], i))
+    last.update(dict.fromkeys(facts.kept, len(order)))
     ends: dict[int, int] = {}
     most = now = 0
     for i, x in enumerate(order):
-        if not _is_view(x):
-            now += _bytes(x)
-            ends[last[x]] = ends.get(last[x], 0) + _bytes(x)
+        size = facts.takes[x]
+        if size:
+            now += size
+            ends[last[x]] = ends.get(last[x], 0) + size
         most = max(most, now)
         now -= ends.get(i, 0)
     return most

@@ -26,6 +26,7 @@ from .core import (
     describe,
     located_error,
     make_fresh,
+    remembered,
     substitute_all,
     toposort,
 )
@@ -39,6 +40,9 @@ from .provenance import current, deriving, format_location, link_adjoint, link_t
 from .pytree import flatten, paths
 from .recompute import Twins
 from .rewrite import STABILIZE, rewrite
+
+_Swept = tuple[dict[Tensor, tuple[Any, Mask]], set[Tensor]]
+"""The cotangent and mask of every node that was reached, and all nodes that depend on the variables."""
 
 # Public --------------------------------------------------------------------------------------------------------------
 
@@ -143,10 +147,13 @@ def adjoints(y: Tensor, variables: list[Tensor]) -> dict[Tensor, tuple[Any, Mask
     return _sweep([y], [F.ones_like(y)], variables)[0]
 
 
-def _sweep(
-    outputs: list[Tensor], seeds: list[Tensor], variables: list[Tensor]
-) -> tuple[dict[Tensor, tuple[Any, Mask]], set[Tensor]]:
+def _sweep(outputs: list[Tensor], seeds: list[Tensor], variables: list[Tensor]) -> _Swept:
     """One sweep in reverse topological order, reaching only what the variables need."""
+    nodes = [*outputs, *seeds, *variables]
+    return remembered(f"sweep of {len(outputs)}", nodes, lambda: _swept(outputs, seeds, variables))
+
+
+def _swept(outputs: list[Tensor], seeds: list[Tensor], variables: list[Tensor]) -> _Swept:
     derivative = 1 + max([y.order for y in outputs])
     stable, written = _stabilized(outputs, variables, derivative)
     order = toposort(stable)
@@ -218,7 +225,8 @@ def _dependents(order: Sequence[Tensor], variables: Sequence[Tensor]) -> tuple[s
             continue
         if any(x in reached for x in node.inputs):
             reached.add(node)
-        if any(x in active for x in node.inputs) and (isinstance(node.aval, tuple) or is_inexact(node.dtype)):
+        held = node.op.name == "stop_gradient"
+        if not held and any(x in active for x in node.inputs) and (isinstance(node.aval, tuple) or is_inexact(node.dtype)):
             active.add(node)
     return reached, active
 

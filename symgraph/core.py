@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from weakref import ref
 
 import numpy as np
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from .operators import Operators as _Operators
 else:
     _Operators = object
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -582,26 +584,38 @@ def as_array(value: Any, dtype: Any = None) -> np.ndarray[Any, Any]:
 # Walks ---------------------------------------------------------------------------------------------------------------
 
 
-_walks: ContextVar[dict[tuple[int, ...], list[Tensor]] | None] = ContextVar("walks", default=None)
-"""While something is built, the last long walk by the ids of its outputs, which it keeps alive."""
+_last: ContextVar[dict[str, tuple[tuple[int, ...], Any, Any]] | None] = ContextVar("last", default=None)
+"""While something is built, what the last walks and sweeps found: the ids of their nodes, the result, and the nodes."""
 
 
 @contextmanager
 def building() -> Iterator[None]:
-    """While passes make nodes by the thousand, garbage collection waits, and a walk taken twice is remembered.
+    """While passes make nodes by the thousand, garbage collection waits, and the last walk and sweep are remembered.
 
     Nodes hold no cycles, and garbage collection would scan them all.
     """
     enabled = gc.isenabled()
     gc.disable()
-    outermost = _walks.set({}) if _walks.get() is None else None
+    outermost = _last.set({}) if _last.get() is None else None
     try:
         yield
     finally:
         if outermost:
-            _walks.reset(outermost)
+            _last.reset(outermost)
         if enabled:
             gc.enable()
+
+
+def remembered(what: str, nodes: Sequence[Tensor], compute: Callable[[], T]) -> T:
+    """The result of `compute()`, which while something is built is not called twice in a row for the same nodes."""
+    last = _last.get()
+    if last is None:
+        return compute()
+    key = tuple(map(id, nodes))
+    if what not in last or last[what][0] != key:
+        last[what] = key, compute(), nodes
+    result: T = last[what][1]
+    return result
 
 
 def toposort(outputs: Iterable[Tensor], stop: Collection[Tensor] = ()) -> list[Tensor]:
@@ -609,13 +623,14 @@ def toposort(outputs: Iterable[Tensor], stop: Collection[Tensor] = ()) -> list[T
 
     The order depends only on the graph: depth first, operands from left to right.
     """
-    stack = list(outputs)[::-1]
-    walks = None if stop else _walks.get()
-    asked = tuple(map(id, stack))
-    if walks and asked in walks:
-        return walks[asked].copy()
+    roots = list(outputs)
+    return _walk(roots, stop) if stop else remembered("walk", roots, lambda: _walk(roots, stop)).copy()
+
+
+def _walk(roots: list[Tensor], stop: Collection[Tensor]) -> list[Tensor]:
     order: list[Tensor] = []
     done: set[Tensor] = set()
+    stack = roots[::-1]
     while stack:
         node = stack[-1]
         if node not in done:
@@ -627,9 +642,6 @@ def toposort(outputs: Iterable[Tensor], stop: Collection[Tensor] = ()) -> list[T
             done.add(node)
             order.append(node)
         stack.pop()
-    if walks is not None and len(order) > 100:
-        walks.clear()
-        walks[asked] = order.copy()
     return order
 
 

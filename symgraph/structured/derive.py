@@ -111,6 +111,7 @@ def _jacobian(y: Tensor, x: Tensor, mode: str | None) -> Structured:
     return assembled(terms, y.shape, x.shape, y).told(mode, {}, notes)
 
 
+@building()
 def hessian(y: Any, wrt: Any, mode: str | None = None, format: str = "dense", unused: str = "zero") -> Any:
     """The Hessian d2y/dx[i]dx[j] of the scalar `y`, of shape `x.shape + x.shape`; nested blocks for nested variables.
 

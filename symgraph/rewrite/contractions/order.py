@@ -176,21 +176,23 @@ def _exact(
 def _greedy(
     factors: Sequence[Labels], output: Labels, sizes: Sizes, price: Callable[[int, int, Labels], float | None]
 ) -> tuple[Tree, float]:
-    trees: dict[int, tuple[Tree, Labels]] = dict(enumerate(zip(range(len(factors)), factors, strict=True)))
-    uses = Counter([*output, *[label for labels in factors for label in labels]])
-
-    scores: dict[tuple[Tree, Tree, Labels], tuple[float, float, Labels]] = {}
+    trees: dict[int, Tree] = dict(enumerate(range(len(factors))))
+    labels = dict(enumerate(factors))
+    serial = list(range(len(factors)))
+    uses = Counter([*output, *[label for ls in factors for label in ls]])
+    scores: dict[tuple[int, int, Labels], tuple[float, float, Labels]] = {}
 
     def scored(i: int, j: int) -> tuple[float, float, Labels]:
-        (ti, a), (tj, b) = trees[i], trees[j]
+        a, b = labels[i], labels[j]
         out = frozenset([k for k in a | b if uses[k] > (k in a) + (k in b)])
-        found = scores.get((ti, tj, out))
-        if found is None:
+        key = serial[i], serial[j], out
+        if key not in scores:
+            ti, tj = trees[i], trees[j]
             own = price(ti, tj, out) if isinstance(ti, int) and isinstance(tj, int) else None
             step = pair_cost(a, b, out, sizes) if own is None else own
             grown = count(out, sizes) - count(a, sizes) - count(b, sizes)
-            found = scores[ti, tj, out] = step + ELEMENTWISE * grown, step, out
-        return found
+            scores[key] = step + ELEMENTWISE * grown, step, out
+        return scores[key]
 
     pairs = [(i, j) for i in trees for j in trees if i < j]
     known = {(i, j): scored(i, j) for i, j in pairs if not factors[i].isdisjoint(factors[j])}
@@ -200,15 +202,14 @@ def _greedy(
             known = {(i, j): scored(i, j) for i in trees for j in trees if i < j}
         (i, j), (_, step, out) = min(known.items(), key=lambda entry: (entry[1][:2], entry[0]))
         total += step
-        before = trees[i][1] | trees[j][1]
-        uses.subtract([*trees[i][1], *trees[j][1]])
+        before = labels[i] | labels[j]
+        uses.subtract([*labels[i], *labels[j]])
         uses.update(out)
-        trees[i] = (trees[i][0], trees[j][0]), out
-        del trees[j]
-        near = [k for k, (_, labels) in trees.items() if not labels.isdisjoint(before)]
+        trees[i], labels[i], serial[i] = (trees[i], trees[j]), out, len(factors) + len(trees)
+        del trees[j], labels[j]
+        near = {k for k, ls in labels.items() if not ls.isdisjoint(before)}
         known = {pair: score for pair, score in known.items() if j not in pair and i not in pair}
-        for k in near:  # their labels may be summed now
-            for m, (_, labels) in trees.items():
-                if k != m and (i in (k, m) or (min(k, m), max(k, m)) in known) and not labels.isdisjoint(trees[k][1]):
-                    known[min(k, m), max(k, m)] = scored(min(k, m), max(k, m))
-    return next(iter(trees.values()))[0], total
+        for k, m in [*known, *[(min(i, k), max(i, k)) for k in near if k != i]]:
+            if (k in near or m in near) and not labels[k].isdisjoint(labels[m]):  # their labels may be summed now
+                known[k, m] = scored(k, m)
+    return next(iter(trees.values())), total

@@ -77,10 +77,12 @@ class _Planner:
             if node not in needed:
                 continue
             region = None if node in settled else region_of(node, self.usage)
-            if region is not None and not self.improves(region) and _is_long(node):
+            better = region is not None and self.improves(region)
+            if region is not None and not better and _is_long(node):
                 settled.update(x for x in region.absorbed if not _is_long(x))
                 region = region_of(node, self.usage, alone=False)  # by itself
-            if region is not None and self.improves(region):
+                better = region is not None and self.improves(region)
+            if region is not None and better:
                 self.regions[node] = region
                 needed.update([x for x, _ in region.factors], region.numerators, region.denominators)
                 self.products.want(region)
