@@ -32,7 +32,8 @@ from symgraph.ops.shape import BroadcastTo
 from .fuse import Unit, fuse, is_final
 from .inplace import is_virtual
 from .memory import Storage, nominal_bytes
-from .places import Kernel, Places
+from .pieces import Pieces
+from .places import Kernel
 from .plain import Plain
 from .program import Program
 from .source import Source
@@ -49,7 +50,7 @@ MANY = 3
 """Steps on vectors of unknown length that make a loop worth its line; on rows of matrices, twice as many."""
 
 
-class Fast(Places):
+class Fast(Pieces):
     """The state of one emission in the fast style."""
 
     def __init__(self, program: Program) -> None:
@@ -85,7 +86,7 @@ class Fast(Places):
         self.at = len(units)
 
     def _units(self) -> list[Unit]:
-        alone = {*self.added, *self.added.values()}
+        alone = {*self.added, *self.added.values(), *self.pieces}
         return fuse(self.plan, self.late, self.after, alone, self._is_worth_a_loop)
 
     def _is_worth_a_loop(self, group: Sequence[Tensor]) -> bool:

@@ -6,7 +6,8 @@ A term of a sum that is mostly zeros is not made, but added to the other in its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 
 from symgraph.core import Item, Leaf, Tensor
 from symgraph.dims import same_shape
@@ -44,10 +45,13 @@ def added_in_place(plan: Schedule) -> dict[Tensor, Tensor]:
     return found
 
 
-def keeps_alive(steps: tuple[Tensor, ...], terms: Collection[Tensor]) -> dict[Tensor, frozenset[Tensor]]:
+def keeps_alive(
+    steps: tuple[Tensor, ...], terms: Collection[Tensor], wholes: Mapping[Tensor, Tensor] = MappingProxyType({})
+) -> dict[Tensor, frozenset[Tensor]]:
     """The values that must be alive while each value is read: itself, and what it is a view or an elided cast of.
 
-    What `terms` are made of is read where they are added.
+    What `terms` are made of is read where they are added. Items of stacks that lie in them from the beginning need these
+    `wholes`.
     """
     keeps: dict[Tensor, frozenset[Tensor]] = {}
     for node in steps:
@@ -55,7 +59,7 @@ def keeps_alive(steps: tuple[Tensor, ...], terms: Collection[Tensor]) -> dict[Te
         if is_virtual(node) or node in terms:
             among = getattr(node.op, "aliases", range(len(node.inputs)))
             found = found.union(*[keeps[node.inputs[i]] for i in among])
-        keeps[node] = found
+        keeps[node] = found | {wholes[node]} if node in wholes else found
     return keeps
 
 

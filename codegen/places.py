@@ -198,6 +198,10 @@ class Places(Plain):
                     continue
                 self._extend(storage, node)
                 return storage
+        return self._memory(node)
+
+    def _memory(self, node: Tensor) -> Storage:
+        """Memory that is free again, or new."""
         found = self._free_storage(node)
         if found is not None:
             found.members.append(node)

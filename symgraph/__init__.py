@@ -40,6 +40,12 @@ from .ops.windows import *
 from .ops.pool import *
 from .ops.conv import *
 from .ops.convolve import *
+from .ops.sorting import *
+from .ops.quantiles import *
+from .ops.nans import *
+from .ops.comparing import *
+from .ops.differences import *
+from .ops.singular import *
 from .batching import vmap
 from .autodiff import grad, hvp, jvp, substitute, value_and_grad, vjp
 from .core import Tensor, constant, matrix, scalar, symbol, symbols, vector

@@ -226,7 +226,11 @@ def _dependents(order: Sequence[Tensor], variables: Sequence[Tensor]) -> tuple[s
         if any(x in reached for x in node.inputs):
             reached.add(node)
         held = node.op.name == "stop_gradient"
-        if not held and any(x in active for x in node.inputs) and (isinstance(node.aval, tuple) or is_inexact(node.dtype)):
+        if (
+            not held
+            and any(x in active for x in node.inputs)
+            and (isinstance(node.aval, tuple) or is_inexact(node.dtype))
+        ):
             active.add(node)
     return reached, active
 

@@ -81,8 +81,8 @@ class Function:
         """What each node as written was rewritten to."""
         self.multiples: Mapping[Tensor, Tensor] = {}
         """For nodes of which only a multiple is computed, such as a learning rate times a gradient: that multiple."""
-        self.passes: tuple[bool, str] = (True, "fast")
-        """Whether the graph was optimized, and for which style: the options of `rewritten`."""
+        self.passes: tuple[bool, str, bool] = (True, "fast", True)
+        """Whether the graph was optimized, for which style, and with stacks: the options of `rewritten`."""
 
     def __call__(self, /, *args: Any, **by_name: Any) -> Any:
         """The outputs for these arguments, by position or by name.
@@ -301,7 +301,8 @@ def function(
     given = [*nodes, *[new for _, new in changes]]
     check_leaves(leaves, keys, given, outputs_known=bool(results) or bool(changes))
     checks = dimension_checks(leaves, given)
-    lowered, mapping, quiet, multiples = rewritten(given, optimize, style)
+    with np.errstate(all="ignore"):  # constants are computed here, under whatever settings the caller has
+        lowered, mapping, quiet, multiples = rewritten(given, optimize, style, memory is None)
     if memory is not None:
         lowered, step = within(lowered, memory, sizes, order_in_memory if style == "fast" and optimize else toposort)
         mapping, multiples = compose(mapping, step), compose(multiples, step)
@@ -322,8 +323,9 @@ def function(
         tile=tile,
         quiet=quiet,
     )
-    scalar = emit_scalar(program) if optimize and style == "fast" else None
-    source = scalar or codegen.emit(program, style if optimize else "plain")
+    with np.errstate(all="ignore"):
+        scalar = emit_scalar(program) if optimize and style == "fast" else None
+        source = scalar or codegen.emit(program, style if optimize else "plain")
     arguments = [
         Argument(key, ident, leaf.shape, leaf.dtype, number=scalar is not None)
         for key, ident, leaf in zip(keys, source.arguments, leaves, strict=True)
@@ -336,7 +338,7 @@ def function(
         source.text, program.name, arguments, checks, source.constants, parameters, restorer(outputs), returned, updated
     )
     made.program, made.details, made.written = program, source, tuple(given)
-    made.became, made.multiples, made.passes = mapping, multiples, (optimize, style)
+    made.became, made.multiples, made.passes = mapping, multiples, (optimize, style, memory is None)
     return made
 
 

@@ -1,42 +1,74 @@
 """The NumPy-named functions, and NumPy's own dispatch to them.
 
 `np.exp(x)`, `np.sum(x, axis=0)`, `ndarray @ x` and SciPy's special ufuncs call the symgraph function of the same name when an
-operand is a `Tensor`, so code written for NumPy builds graphs unchanged.
+operand is a `Tensor`, so code written for NumPy builds graphs unchanged. What is called is known by the function object, never
+by its name alone: `np.linalg.cond` is a number of a matrix and `symgraph.cond` a branch, and a ufunc that a user calls `relu`
+is not `symgraph.relu`.
 """
 
 from __future__ import annotations
 
+import inspect
 import operator
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-from . import dims
+from . import dims, linalg, special
 from .core import Tensor, describe
 from .dims import Dim
 from .ops import functions
 from .ops.base import Elementwise
 from .ops.late import F
+from .substitutes import VALUE, substitute_for
 
 FUNCTIONS, _late = functions()
 F.provide(FUNCTIONS)
 F.provide(_late)
 
 
-def _by_function(module: ModuleType) -> dict[Any, Callable[..., Any]]:
-    """NumPy's function objects mapped to ours of the same name."""
-    table: dict[Any, Callable[..., Any]] = {}
-    for name, function in FUNCTIONS.items():
-        theirs = getattr(module, name, None)
-        if callable(theirs) and not isinstance(theirs, type):
-            table[theirs] = function
+def _members(module: ModuleType) -> dict[str, Callable[..., Any]]:
+    return {name: getattr(module, name) for name in module.__all__}
+
+
+_NAMESPACES: tuple[tuple[ModuleType, Mapping[str, Callable[..., Any]]], ...] = (
+    (np, FUNCTIONS),
+    (np.linalg, _members(linalg)),
+    (np.lib.stride_tricks, FUNCTIONS),
+)
+"""Namespaces of NumPy, each with those of our functions that mean there what NumPy's of the same name mean."""
+
+PUBLIC: dict[str, Callable[..., Any]] = {
+    **FUNCTIONS,
+    **{f"linalg.{name}": function for name, function in _members(linalg).items()},
+    **{f"special.{name}": function for name, function in _members(special).items()},
+}
+"""Our functions by what stands after `symgraph.`."""
+
+
+def _by_function() -> dict[Any, Callable[..., Any]]:
+    """NumPy's function objects mapped to ours."""
+    table: dict[Any, Callable[..., Any]] = {np.around: FUNCTIONS["round"]}
+    for theirs, ours in _NAMESPACES:
+        for name, function in ours.items():
+            found = getattr(theirs, name, None)
+            if callable(found) and not isinstance(found, type):
+                table[found] = function
     return table
 
 
-_numpy = _by_function(np)
-_linalg = _by_function(np.linalg)
+_functions = _by_function()
+
+
+def _of_scipy(ufunc: np.ufunc) -> Callable[..., Any] | None:
+    """Our function for a ufunc of `scipy.special`, once the user has imported that."""
+    name = ufunc.__name__
+    theirs = getattr(sys.modules.get("scipy.special"), name, None)
+    return FUNCTIONS.get(name) if theirs is ufunc else None
+
 
 _REDUCTIONS = {
     np.add: "sum", np.multiply: "prod", np.maximum: "max", np.minimum: "min", np.logical_and: "all", np.logical_or: "any",
@@ -55,10 +87,9 @@ def _array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *args: Any, **optio
     if method == "outer" and len(args) == 2:
         x, y = (FUNCTIONS["asarray"](a) for a in args)
         return _array_ufunc(self, ufunc, "__call__", x.reshape(*x.shape, *[1] * y.ndim), y, **options)
-    function = _numpy.get(ufunc) or FUNCTIONS.get(ufunc.__name__)
+    function = _functions.get(ufunc) or _of_scipy(ufunc)
     if method != "__call__" or function is None:
-        text = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
-        raise TypeError(f"symgraph has no {text} for {describe(self)}; evaluate computes its value")
+        refuse(_spelled(ufunc) if method == "__call__" else f"{_spelled(ufunc)}.{method}", self)
     dtype = options.pop("dtype", None)
     if options and isinstance(function, Elementwise):
         raise TypeError(
@@ -69,13 +100,39 @@ def _array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *args: Any, **optio
 
 
 def _array_function(self: Tensor, function: Any, types: Any, args: Any, options: Any) -> Any:
-    ours = _numpy.get(function) or _linalg.get(function)
+    ours = _functions.get(function)
     if ours is None:
+        refuse(_spelled(function), self)
+    try:
+        return ours(*args, **options)
+    except TypeError as error:
+        if error.__traceback__ is None or error.__traceback__.tb_next is not None:  # from inside the function
+            raise
+        known = inspect.signature(ours).parameters.values()
+        unknown = [name for name in options if name not in {p.name for p in known}]
+        what = f"the option {unknown[0]}= is" if unknown else "these arguments are"
         raise TypeError(
-            f"{_spelled(function)} is not available for tensors such as {describe(self)}; "
-            "write it with the functions symgraph has, or apply it to the value from evaluate"
-        )
-    return ours(*args, **options)
+            f"{_spelled(function)} of {describe(self)}: {what} not supported for tensors; "
+            f"write {ours.__name__}({', '.join(str(p.replace(annotation=p.empty)) for p in known)}){_without(unknown)}"
+        ) from None
+
+
+_OPTIONS = {
+    "where": "choose the elements first, with where(condition, x, value)",
+    "initial": "join the result with the first value in an expression",
+    "out": "the result is a new tensor",
+    "dtype": "write .astype(dtype)",
+}
+
+
+def _without(options: Sequence[str]) -> str:
+    return "".join(f"; in place of {name}=, {cure}" for name, cure in _OPTIONS.items() if name in options)
+
+
+def refuse(what: str, x: Tensor) -> NoReturn:
+    """Raise the `TypeError` of a function that tensors do not have, with what to write in its place."""
+    instead = substitute_for(what, PUBLIC)
+    raise TypeError(f"{what} is not available for tensors such as {describe(x)}: {instead}{instead and '; or '}{VALUE}")
 
 
 _SIZES: dict[np.ufunc, Callable[..., Any]] = {
@@ -101,7 +158,9 @@ def _is_whole(a: np.integer | np.ndarray[Any, Any]) -> bool:
 
 
 def _spelled(function: Any) -> str:
-    """`np.linalg.svd`"""
+    """`np.linalg.svd`, `np.gcd`; of a ufunc of others its own name."""
+    if isinstance(function, np.ufunc):
+        return f"np.{function.__name__}" if getattr(np, function.__name__, None) is function else function.__name__
     return f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
 
 

@@ -80,6 +80,8 @@ class Operators:
         return F.divmod(other, self)
 
     def __pow__(self, other: Any) -> Tensor:
+        if type(other) is int and other == 2 and self.dtype == np.bool_:
+            return F.square(self)  # int8, as NumPy's operator but not its np.power
         return _binary(F.power, self, other)
 
     def __rpow__(self, other: Any) -> Tensor:
@@ -250,6 +252,7 @@ class Operators:
     min = _method("min")
     argmax = _method("argmax")
     argmin = _method("argmin")
+    argsort = _method("argsort")
     any = _method("any")
     all = _method("all")
     var = _method("var")
@@ -345,7 +348,7 @@ _CURES = {
     "view": "write x.reshape(...), or x.astype(dtype)",
     "unsqueeze": "write x[..., None] or expand_dims(x, axis)",
     "permute": "write x.transpose(...)",
-    "sort": "it is immutable, and is not changed in place",
+    "sort": "it is immutable, and is not changed in place; write sort(x)",
     "fill": "it is immutable; write full_like(x, value)",
     "nonzero": "the number of such places is not known now; choose values with where(condition, x, y)",
 }

@@ -18,16 +18,18 @@ from .rewrite.layout import ARRANGE
 from .rewrite.lower import LOWER
 from .rewrite.rates import take_in_factors
 from .rewrite.sums import order_sums
+from .rewrite.together import do_together
 
 Trail = list[tuple[str, Fired, NodeMap]]
 """For each pass that ran: what it does, the rules that fired, and the successors of the nodes it was given."""
 
 
 def rewritten(
-    given: list[Tensor], optimize: bool, style: str = "fast", trail: Trail | None = None
+    given: list[Tensor], optimize: bool, style: str = "fast", stacks: bool = True, trail: Trail | None = None
 ) -> tuple[list[Tensor], NodeMap, frozenset[str], NodeMap]:
     """The graph ready for emission, the successor of every node as written, and the warnings that are harmless.
 
+    Without `stacks`, values that are needed one after the other are not kept together, which takes less memory.
     The fourth result has the nodes of which only a multiple is computed, such as gradients times a learning rate, and these
     multiples. Where a `trail` is given, each pass adds to it what it did.
     """
@@ -65,6 +67,9 @@ def rewritten(
         nodes, step = share_factorizations(nodes)
         mapping, multiples = _followed(mapping, "factorization shared", step, [], trail), compose(multiples, step)
         if style == "fast":
+            if stacks:
+                nodes, step = do_together(nodes)
+                mapping, multiples = _followed(mapping, "done together", step, [], trail), compose(multiples, step)
             nodes, step = order_sums(nodes)
             mapping, multiples = _followed(mapping, "terms ordered", step, [], trail), compose(multiples, step)
     return nodes, mapping, frozenset(quiet), multiples

@@ -20,6 +20,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import numpy as np
+
 from codegen.names import Names, identifier
 
 from .core import Body, Bound, Constant, Item, Leaf, Op, Tensor, format_shape, toposort
@@ -138,7 +140,10 @@ def number(node: Tensor) -> Code | None:
     while isinstance(node.op, Cast) and isinstance(node.inputs[0].op, Constant | DimValue | Cast):
         node = node.inputs[0]
     if isinstance(node.op, Constant) and node.op.value.ndim == 0:
-        text = code.literal(node.op.value)
+        value = node.op.value
+        if value.dtype.kind == "c" and not value.imag and not np.signbit(value.imag):
+            value = value.real  # beside a complex tensor 2 says what (2+0j) does
+        text = code.literal(value)
         return Code(text.removeprefix("np."), text.prec, node.aval, literal=True)
     if isinstance(node.op, DimValue):
         with code.emitting(_DimNames(), str):

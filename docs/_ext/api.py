@@ -26,6 +26,7 @@ from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 import symgraph as sg
+from symgraph.ops.base import Unknown
 
 made: set[str] = set()
 """The classes whose instances the library makes: nobody calls them, so their arguments are not shown."""
@@ -114,14 +115,18 @@ class Functions(SphinxDirective):
 
 
 def derived(op: Any) -> tuple[list[str], list[str]]:
-    """The names of the operands of an elementwise op, and its derivatives as text: a dash where there is none."""
+    """The names of the operands of an elementwise op, and its derivatives as text: a dash where it is taken as 0."""
     if op.partials is None:
         return (["x"] if op.like.nin == 1 else ["x", "y"]), []
     operands = list(inspect.signature(op.partials).parameters)[1:]
     xs = [sg.symbol(name) for name in operands]
     y = op(*xs)
     partials = op.partials(y, *xs)
-    return operands, ["–" if p is None else str(sg.simplify(sg.grad(y, x))) for p, x in zip(partials, xs, strict=True)]
+    return operands, [_derivative(y, p, x) for p, x in zip(partials, xs, strict=True)]
+
+
+def _derivative(y: sg.Tensor, p: Any, x: sg.Tensor) -> str:
+    return "–" if p is None else "not known" if isinstance(p, Unknown) else str(sg.simplify(sg.grad(y, x)))
 
 
 def without_arguments(app: Any, what: str, name: str, *_: Any) -> tuple[str, None] | None:

@@ -39,10 +39,10 @@ class Rewriting:
     trail: Trail
 
     @classmethod
-    def of(cls, roots: Sequence[Tensor], optimize: bool = True, style: str = "fast") -> Rewriting:
+    def of(cls, roots: Sequence[Tensor], optimize: bool = True, style: str = "fast", stacks: bool = True) -> Rewriting:
         """Run the passes of `function` again, and note what each does."""
         trail: Trail = []
-        nodes, *_ = rewritten(list(roots), optimize, style, trail)
+        nodes, *_ = rewritten(list(roots), optimize, style, stacks, trail)
         return cls(tuple(roots), tuple(nodes), trail)
 
     def report(self, places: bool = True) -> list[str]:

@@ -29,7 +29,7 @@ import numpy as np
 from ..core import Constant, Tensor, constant, rebuild, toposort
 from ..ops import elementwise as ew
 from ..ops import special
-from ..ops.base import Elementwise, Mask, as_tensor, mask_and, mask_or, times
+from ..ops.base import Elementwise, Mask, Unknown, as_tensor, mask_and, mask_or, times
 from ..ops.late import F
 from .series import Coefficient, More, Series, Sum, convolution, follow, mask_at, quotient, scaled
 
@@ -74,6 +74,9 @@ def from_partials(jets: Jets, z: Series, op: Elementwise, xs: Sequence[Series]) 
         for x, p, s in zip(xs, partials, selects, strict=True)
         if x.active and p is not None
     ]
+    for x, p, _ in moving:
+        if isinstance(p, Unknown):
+            raise op.refused(x.node, nodes)
     if not moving:
         return None
     z.mask = union([mask_and(x.mask, s) for x, _, s in moving])

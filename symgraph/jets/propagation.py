@@ -130,6 +130,8 @@ class Jets:
             return rule(self, z, op, xs)
         if isinstance(op, Elementwise) and type(op).pushforward is Elementwise.pushforward:
             return from_partials(self, z, op, xs)
+        if op.name == "stop_gradient":
+            return None
         if isinstance(op, Linear):
             return _linear(z, op, xs)
         if isinstance(op, Multilinear):

@@ -39,7 +39,7 @@ from ..core import (
 )
 from ..dims import Dim, Shape, broadcast_shapes, prod, same
 from ..dtypes import DType, is_complex, is_inexact, resolve, scalar_type
-from ..errors import DTypeError, GradientError, ShapeError
+from ..errors import DTypeError, GradientError, ShapeError, SymgraphError
 from . import code
 from .batches import Axis, Batched, aligned
 from .code import Code
@@ -322,7 +322,17 @@ def axis_of(axis: Any, ndim: int, what: str = "axis") -> int:
 
 # Kinds ---------------------------------------------------------------------------------------------------------------
 
-Partial = Tensor | float | int | None
+
+class Unknown:
+    """The partial in an operand for which no derivative is known, such as the order of a Bessel function."""
+
+    def __repr__(self) -> str:
+        return "UNKNOWN"
+
+
+UNKNOWN = Unknown()
+
+Partial = Tensor | float | int | Unknown | None
 
 
 class Elementwise(Primitive):
@@ -438,6 +448,8 @@ class Elementwise(Primitive):
             if not want or p is None:
                 pulled.append(None)
                 continue
+            if isinstance(p, Unknown):
+                raise self.refused(x, xs)
             both = mask_and(mask, select)
             pulled.append((unbroadcast(times(ct, p, select, both), x), unbroadcast_mask(both, x)))
         return pulled
@@ -447,11 +459,19 @@ class Elementwise(Primitive):
             return super().pushforward(ts, y, xs)
         chosen = self.selects(y, *xs) if self.selects else [None] * len(xs)
         total: Tensor | None = None
-        for t, p, select in zip(ts, self.partials(y, *xs), chosen, strict=True):
+        for t, x, p, select in zip(ts, xs, self.partials(y, *xs), chosen, strict=True):
             if t is not None and p is not None:
+                if isinstance(p, Unknown):
+                    raise self.refused(x, xs)
                 term = times(t, p, select, mask_and(mask_of(t), select))
                 total = term if total is None else total + term
         return None if total is None else broadcast_like(total, y)
+
+    def refused(self, x: Tensor, xs: Sequence[Tensor]) -> SymgraphError:
+        """The error of a derivative in the operand `x`, whose partial is `UNKNOWN`."""
+        here, place = describe(x, short=True), next(i for i, a in enumerate(xs, 1) if a is x)
+        rule = f"its derivative in {here}, operand {place}, is not known. Use stop_gradient({here}) to hold it constant"
+        return located_error(GradientError, self.name, xs, rule)
 
 
 def aligned_rows(y: ShapedArray, *xs: ShapedArray) -> tuple[bool, ...] | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from .. import dims
-from ..core import ShapedArray, Tensor, make
+from ..core import ShapedArray, Tensor, located_error, make
 from ..dtypes import INT64, DType, as_dtype
 from ..errors import ShapeError
 from . import code
@@ -23,7 +23,7 @@ from .batches import spread
 from .code import Code
 from .late import F
 
-__all__ = ["cumsum", "cumprod"]
+__all__ = ["cumsum", "cumprod", "cumulative_sum", "cumulative_prod"]
 
 WIDE = 256
 """Sums of rows of this many elements or more are taken row by row: `np.cumsum` needs 3.4 ns for an element along any axis,
@@ -195,3 +195,25 @@ def cumprod(x: Any, axis: Any = None, dtype: Any = None) -> Tensor:
     Derivatives of every order are exact where factors are 0.
     """
     return _along(CumProd, x, axis, dtype)
+
+
+def cumulative_sum(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Tensor:
+    """`cumsum` as the array API has it: `axis` may be left out for one axis only; `include_initial` puts a 0 in front."""
+    return _from_first(CumSum, 0, x, axis, dtype, include_initial)
+
+
+def cumulative_prod(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Tensor:
+    """`cumprod` as the array API has it: `axis` may be left out for one axis only; `include_initial` puts a 1 in front."""
+    return _from_first(CumProd, 1, x, axis, dtype, include_initial)
+
+
+def _from_first(kind: type[Cumulative], first: int, x: Any, axis: Any, dtype: Any, include_initial: bool) -> Tensor:
+    x = strong(x)
+    if axis is None and x.ndim != 1:
+        rule = f"which of the {x.ndim} axes is meant? Give axis=" if x.ndim else "it has no axes. Give it one"
+        raise located_error(ShapeError, f"cumulative_{kind.name.removeprefix('cum')}", [x], rule)
+    along = axis_of(-1 if axis is None else axis, x.ndim)
+    y = _along(kind, x, along, dtype)
+    if not include_initial:
+        return y
+    return F.concatenate([F.full((*x.shape[:along], 1, *x.shape[along + 1 :]), first, y.dtype), y], along)

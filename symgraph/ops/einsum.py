@@ -28,7 +28,7 @@ from ..dtypes import DType
 from ..errors import DTypeError, ShapeError
 from .base import Mask, Multilinear, Pulled, cast_back
 from .code import Code
-from .einsum_into import added_diagonal, into_statements, joins_rows, row_operands
+from .einsum_into import added_diagonal, into_statements, joined_product, joins_rows, row_operands
 from .einsum_source import Labels, Term, contraction_source, delta_statements, subscripts
 from .late import F
 
@@ -124,6 +124,9 @@ class Einsum(Multilinear):
 
     def numpy(self, *xs: Code) -> Code:
         return contraction_source(*self._source(xs))
+
+    def fast(self, *xs: Code) -> Code | None:
+        return joined_product(*self._source(xs)[:3])
 
     def statements(self, out: str, *xs: Code) -> list[str] | None:
         return delta_statements(out, *self._source(xs)) if self.has_delta else None

@@ -127,6 +127,26 @@ def _matrices(
     out: Code, a: Term, b: Term, rows: Labels, columns: Labels, contracted: Labels, output: Labels, sizes: Sizes
 ) -> str:
     """`np.dot` of two matrices, of a matrix and a vector, or of two vectors as a column and a row."""
+    left, right, shape = _sides(a, b, rows, columns, contracted, output, sizes)
+    return str(code.call("np.dot", left, right, out=_joined(out, shape, sizes)))
+
+
+def joined_product(terms: Sequence[Term], output: Labels, sizes: Sizes) -> Code | None:
+    """`x.reshape(n*k, i).T @ y.reshape(n*k, j)`: a matrix that is summed over axes which both operands have side by side."""
+    if len(terms) != 2 or len(output) != 2 or any(x.repeats or set(x.labels) <= set(output) for x in terms):
+        return None
+    a, b = terms if output[0] in terms[0].labels else terms[::-1]
+    (row, column), contracted = output, tuple(label for label in a.labels if label not in output)
+    if len(contracted) < 2 or a.labels != (*contracted, row) or b.labels != (*contracted, column):
+        return None
+    left, right, _ = _sides(a, b, (row,), (column,), contracted, output, sizes)
+    return code.infix("@", left, right)
+
+
+def _sides(
+    a: Term, b: Term, rows: Labels, columns: Labels, contracted: Labels, output: Labels, sizes: Sizes
+) -> tuple[Code, Code, list[Labels]]:
+    """Two matrices or vectors whose product is the contraction, and the labels of each axis of that product."""
     turned = (not rows and b.labels[-len(contracted) :] == contracted) or (
         not columns and a.labels[: len(contracted)] == contracted
     )
@@ -138,8 +158,7 @@ def _matrices(
     right = _grouped(b, (contracted, columns), sizes, vector)
     if not contracted:
         left, right = _outer_side(a, rows, sizes, column=True), _outer_side(b, columns, sizes, column=False)
-    shape = [rows, columns] if not vector else [rows or columns]
-    return str(code.call("np.dot", left, right, out=_joined(out, shape, sizes)))
+    return left, right, [rows, columns] if not vector else [rows or columns]
 
 
 def _common_order(a: Term, b: Term, contracted: Labels) -> Labels:

@@ -550,9 +550,28 @@ def clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
     if (min is not None and a_min is not None) or (max is not None and a_max is not None):
         raise TypeError("clip takes a_min or min, and a_max or max, not both")
     y, a_min, a_max = as_tensor(x), min if a_min is None else a_min, max if a_max is None else a_max
+    if y.dtype.kind in "iu":  # a number that no element can pass is no bound, as in NumPy
+        limits = np.iinfo(y.dtype)
+        a_min = None if type(a_min) is int and a_min <= limits.min else a_min
+        a_max = None if type(a_max) is int and a_max >= limits.max else a_max
+    if a_min is None and a_max is None:
+        return positive(y) if y.dtype == BOOL else y  # which has none of truth values
+    if a_min is not None and a_max is not None:  # all three in one dtype
+        y, a_min, a_max = _common("clip", y, as_tensor(a_min), as_tensor(a_max))
     if a_min is not None:
         y = maximum(y, a_min)
     return y if a_max is None else minimum(y, a_max)
+
+
+def _common(name: str, *xs: Tensor) -> list[Tensor]:
+    """Operands in the dtype to which all of them promote; Python scalars among themselves stay as they are."""
+    if all(x.aval.weak for x in xs):
+        return list(xs)
+    dtype = promote(*[promotion_type(x) for x in xs])
+    try:
+        return [cast(x, dtype) for x in xs]
+    except DTypeError as error:
+        raise located_error(DTypeError, name, xs, f"the operands do not fit {dtype}: {error}") from None
 
 
 def nan_to_num(x: Any, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Tensor:

@@ -112,7 +112,7 @@ class Inverse(General):
         return code.call("np.linalg.inv", a)
 
     def batch(self, axes: Sequence[Axis], a: Tensor) -> Batched:
-        return _batch_stack(self, axes, a)
+        return batch_stack(self, axes, a)
 
     def vjp(self, ct: Any, y: Tensor, a: Tensor) -> Sequence[Tensor | None]:
         return [-(y.mT @ ct @ y.mT)]
@@ -142,7 +142,7 @@ class Determinant(General):
         return code.call("np.linalg.det", a)
 
     def batch(self, axes: Sequence[Axis], a: Tensor) -> Batched:
-        return _batch_stack(self, axes, a)
+        return batch_stack(self, axes, a)
 
     def vjp(self, ct: Any, y: Tensor, a: Tensor) -> Sequence[Tensor | None]:
         return [_per_matrix(ct * y) * inv(a).mT]
@@ -169,7 +169,7 @@ class SignLogDet(General):
         return code.call("np.linalg.slogdet", a)
 
     def batch(self, axes: Sequence[Axis], a: Tensor) -> Batched:
-        return _batch_stack(self, axes, a)
+        return batch_stack(self, axes, a)
 
     def vjp(self, ct: Any, y: Tensor, a: Tensor) -> Sequence[Tensor | None]:
         ct_sign, ct_log = ct
@@ -189,7 +189,7 @@ class SignLogDet(General):
         return 2 * dims.prod(a.shape) * a.shape[-1] // 3
 
 
-def _batch_stack(op: General, axes: Sequence[Axis], a: Tensor) -> tuple[Tensor, int]:
+def batch_stack(op: General, axes: Sequence[Axis], a: Tensor) -> tuple[Tensor, int]:
     """The batch rule of what works on each matrix of a stack."""
     (at,) = axes
     assert at is not None
@@ -221,16 +221,16 @@ class Cholesky(General):
         return code.call("np.linalg.cholesky", a)
 
     def batch(self, axes: Sequence[Axis], a: Tensor) -> Batched:
-        return _batch_stack(self, axes, a)
+        return batch_stack(self, axes, a)
 
     def vjp(self, ct: Any, y: Tensor, a: Tensor) -> Sequence[Tensor | None]:
-        _real_only(self.name, a)
+        real_only(self.name, a)
         inner = solve(y.mT, half(y.mT @ ct))
         s = solve(y.mT, inner.mT).mT
         return [half(s + s.mT)]  # the lower triangle alone is read
 
     def jvp(self, ts: Sequence[Tensor | None], y: Tensor, a: Tensor) -> Any:
-        _real_only(self.name, a)
+        real_only(self.name, a)
         inner = solve(y, mirrored(ts[0]))
         return y @ half(solve(y, inner.mT).mT)
 
@@ -255,10 +255,10 @@ class SymmetricEigen(General):
         return code.call("np.linalg.eigh", a)
 
     def batch(self, axes: Sequence[Axis], a: Tensor) -> Batched:
-        return _batch_stack(self, axes, a)
+        return batch_stack(self, axes, a)
 
     def vjp(self, ct: Any, y: Tensor, a: Tensor) -> Sequence[Tensor | None]:
-        _real_only(self.name, a)
+        real_only(self.name, a)
         ct_w, ct_v = ct
         w, v = make(Item(0), y), make(Item(1), y)
         s = None if ct_w is None else v * F.expand_dims(ct_w, -2) @ v.mT
@@ -268,7 +268,7 @@ class SymmetricEigen(General):
         return [None if s is None else half(s + s.mT)]
 
     def jvp(self, ts: Sequence[Tensor | None], y: Tensor, a: Tensor) -> Any:
-        _real_only(self.name, a)
+        real_only(self.name, a)
         w, v = make(Item(0), y), make(Item(1), y)
         p = v.mT @ mirrored(ts[0]) @ v
         return F.einsum("...ii->...i", p), v @ (_gaps(w) * p)
@@ -304,10 +304,10 @@ class QR(General):
         return code.call("np.linalg.qr", a)
 
     def batch(self, axes: Sequence[Axis], a: Tensor) -> Batched:
-        return _batch_stack(self, axes, a)
+        return batch_stack(self, axes, a)
 
     def _tall(self, a: Tensor) -> None:
-        _real_only(self.name, a)
+        real_only(self.name, a)
         m, n = a.shape[-2:]
         if not dims.same(dims.minimum(m, n), n):
             rule = f"the derivative needs at least as many rows as columns, not {m} x {n}. Factor the transpose instead"
@@ -383,7 +383,7 @@ _solve, _inverse, _determinant, _slogdet = Solve(), Inverse(), Determinant(), Si
 _cholesky, _eigh, _qr = Cholesky(), SymmetricEigen(), QR()
 
 
-def _operands(name: str, *args: Any) -> list[Tensor]:
+def lapack_operands(name: str, *args: Any) -> list[Tensor]:
     """Operands in the common dtype in which LAPACK computes: float32, float64, or a complex one."""
     xs = [as_tensor(x) for x in args]
     common = promote(*[promotion_type(x) for x in xs])
@@ -404,7 +404,7 @@ def _square(a: ShapedArray) -> Size:
         raise ShapeError(f"the last two axes ({m}, {n}) must be equal. The matrix must be square") from None
 
 
-def _real_only(name: str, a: Tensor) -> None:
+def real_only(name: str, a: Tensor) -> None:
     if is_complex(a.dtype):
         rule = "the derivative is known for real matrices only. Use stop_gradient if none is meant"
         raise located_error(GradientError, name, [a], rule)
@@ -412,44 +412,44 @@ def _real_only(name: str, a: Tensor) -> None:
 
 def solve(a: Any, b: Any) -> Tensor:
     """The solution X of `a @ X = b`, a (..., n, n), b (..., n, k) or one vector (n,). float16 is a `DTypeError`."""
-    return make(_solve, *_operands("solve", a, b))
+    return make(_solve, *lapack_operands("solve", a, b))
 
 
 def inv(a: Any) -> Tensor:
     """The inverse of each matrix of a (..., n, n); prefer `solve(a, b)` to `inv(a) @ b`."""
-    return make(_inverse, *_operands("inv", a))
+    return make(_inverse, *lapack_operands("inv", a))
 
 
 def det(a: Any) -> Tensor:
     """The determinant of each matrix of a (..., n, n); `slogdet` where it could overflow."""
-    return make(_determinant, *_operands("det", a))
+    return make(_determinant, *lapack_operands("det", a))
 
 
 def slogdet(a: Any) -> SlogdetResult:
     """The sign of the determinant and the logarithm of its absolute value, as `(sign, logabsdet)`."""
-    y = make(_slogdet, *_operands("slogdet", a))
+    y = make(_slogdet, *lapack_operands("slogdet", a))
     return SlogdetResult(make(Item(0), y), make(Item(1), y))
 
 
 def cholesky(a: Any) -> Tensor:
     """The lower triangular L with a = L @ L.T, for positive definite a (..., n, n); its lower half is read."""
-    return make(_cholesky, *_operands("cholesky", a))
+    return make(_cholesky, *lapack_operands("cholesky", a))
 
 
 def eigh(a: Any) -> EighResult:
     """The eigenvalues (..., n), increasing, and eigenvectors (..., n, n) of symmetric a (the lower half)."""
-    y = make(_eigh, *_operands("eigh", a))
+    y = make(_eigh, *lapack_operands("eigh", a))
     return EighResult(make(Item(0), y), make(Item(1), y))
 
 
 def eigvalsh(a: Any) -> Tensor:
     """The eigenvalues of symmetric a, increasing."""
-    return make(Item(0), make(_eigh, *_operands("eigvalsh", a)))
+    return make(Item(0), make(_eigh, *lapack_operands("eigvalsh", a)))
 
 
 def qr(a: Any) -> QRResult:
     """Q with orthonormal columns and upper triangular R with a = Q @ R, reduced: (..., m, k) and (..., k, n)."""
-    y = make(_qr, *_operands("qr", a))
+    y = make(_qr, *lapack_operands("qr", a))
     return QRResult(make(Item(0), y), make(Item(1), y))
 
 

@@ -20,9 +20,8 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> T
 
     Without `ord` the Euclidean length over `axis` (an int, several, or all), whose derivative at 0 is 0. Over one axis
     `ord` is any number p, for `sum(|x|**p)**(1/p)`, or inf, -inf (largest and smallest `|x|`) or 0 (the number of nonzero
-    elements). Over two axes it is 'fro', or 1, -1, inf, -inf: the largest or smallest sum of `|x|` down columns or rows.
-
-    Raises `ValueError` for an `ord` that has no meaning, and for the matrix norms that need singular values.
+    elements). Over two axes it is 'fro', or 1, -1, inf, -inf: the largest or smallest sum of `|x|` down columns or rows; or 2,
+    -2, 'nuc': the largest or smallest singular value, or the sum of all. Raises `ValueError` for an `ord` without a meaning.
     """
     x = strong(x)
     x = x if is_inexact(x.dtype) else cast(x, FLOAT64)
@@ -65,9 +64,14 @@ def _matrix_norm(x: Tensor, ord: Any, row: int, column: int, keepdims: bool) -> 
         raise located_error(ShapeError, "norm", [x], "a matrix has two different axes. Give axis=(row, column)")
     if ord == "fro":
         return _norm(x, axes_of((row, column), x.ndim), keepdims)
+    if ord in (2, -2, "nuc"):
+        values = F.svdvals(F.moveaxis(x, (row, column), (-2, -1)))
+        y = F.sum(values, -1) if ord == "nuc" else F.max(values, -1) if ord == 2 else F.min(values, -1)
+        return F.expand_dims(y, (row, column)) if keepdims else y
     if isinstance(ord, str) or abs(ord) not in (1, math.inf):
-        rule = f"norm: ord={ord!r} of a matrix is not available; choose None, 'fro', 1, -1, inf or -inf"
-        raise ValueError(f"{rule}. For the Euclidean length of all elements leave ord out")
+        raise ValueError(
+            f"norm: ord={ord!r} of a matrix has no meaning; choose None, 'fro', 'nuc', 1, -1, 2, -2, inf or -inf"
+        )
     inner, outer = (row, column) if abs(ord) == 1 else (column, row)
     sums = F.sum(F.absolute(x), inner, keepdims=True)
     y = (F.max if ord > 0 else F.min)(sums, outer, keepdims=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core import ShapedArray
 from . import code
-from .base import Elementwise, as_tensor
+from .base import UNKNOWN, Elementwise, as_tensor
 from .code import Code
 from .elementwise import absolute, exp, expm1, log, log1p, maximum, minimum, where
 from .late import F
@@ -128,17 +128,17 @@ log_ndtr = elementwise("log_ndtr", lambda y, x: [exp(-x * x / 2 - y) / _SQRT_2PI
 gammaln  = elementwise("gammaln",  lambda y, x: [digamma(x)], like=np.exp, source=_scipy("gammaln"), hazard="x = 0, -1, -2, ...", flops=60)
 gamma    = elementwise("gamma",    lambda y, x: [y * digamma(x)], like=np.exp, source=_scipy("gamma"), hazard="x = 0, -1, -2, ...", flops=60)
 digamma  = elementwise("digamma",  lambda y, x: [polygamma(1, x)], like=np.exp, source=_scipy("digamma"), hazard="x = 0, -1, -2, ...", flops=60)
-polygamma = elementwise("polygamma", lambda y, n, x: [None, polygamma(n + 1, x)], like=np.true_divide, source=_scipy("polygamma"), into=_none, hazard="x = 0, -1, -2, ...", flops=90)
+polygamma = elementwise("polygamma", lambda y, n, x: [UNKNOWN, polygamma(n + 1, x)], like=np.true_divide, source=_scipy("polygamma"), into=_none, hazard="x = 0, -1, -2, ...", flops=90)
 
-# Bessel functions
+# Bessel functions; in their order no derivative is known in closed form
 i0       = elementwise("i0",       lambda y, x: [i1(x)], like=np.exp, source=_scipy("i0"), nonnegative=True, flops=40)
 i1       = elementwise("i1",       lambda y, x: [(i0(x) + iv(2, x)) / 2], like=np.exp, source=_scipy("i1"), flops=40)
 j0       = elementwise("j0",       lambda y, x: [-j1(x)], like=np.exp, source=_scipy("j0"), flops=40)
 j1       = elementwise("j1",       lambda y, x: [(j0(x) - jv(2, x)) / 2], like=np.exp, source=_scipy("j1"), flops=40)
 sinc     = elementwise("sinc",     lambda y, x: [-math.pi * spherical_jn(1, math.pi * x)], like=np.exp, source="np.sinc", into=_none, flops=30)
-spherical_jn = elementwise("spherical_jn", lambda y, n, x: [None, _spherical_slope(n, x)], like=np.true_divide, source=_spherical_jn, flops=90)
-iv       = elementwise("iv",       lambda y, n, x: [None, (iv(n - 1, x) + iv(n + 1, x)) / 2], like=np.true_divide, source=_scipy("iv"), flops=90)
-jv       = elementwise("jv",       lambda y, n, x: [None, (jv(n - 1, x) - jv(n + 1, x)) / 2], like=np.true_divide, source=_scipy("jv"), flops=90)
+spherical_jn = elementwise("spherical_jn", lambda y, n, x: [UNKNOWN, _spherical_slope(n, x)], like=np.true_divide, source=_spherical_jn, flops=90)
+iv       = elementwise("iv",       lambda y, n, x: [UNKNOWN, (iv(n - 1, x) + iv(n + 1, x)) / 2], like=np.true_divide, source=_scipy("iv"), flops=90)
+jv       = elementwise("jv",       lambda y, n, x: [UNKNOWN, (jv(n - 1, x) - jv(n + 1, x)) / 2], like=np.true_divide, source=_scipy("jv"), flops=90)
 # fmt: on
 
 

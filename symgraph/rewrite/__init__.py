@@ -11,10 +11,12 @@ from ..core import Leaf, Tensor, toposort
 from ..ops.base import as_tensor
 from ..provenance import carry_links, name_of, set_name
 from ..pytree import flatten
-from .engine import Fired, Mapping, rewrite, sequence
+from .engine import Fired, Mapping, compose, rewrite, sequence
 from .pattern import NodeRule, Rule, RuleSet, rule, some, wildcards
 from .simplify import CANONICALIZE, SIMPLIFY
 from .stabilize import STABILIZE
+
+MOST_REWRITINGS = 4
 
 
 def stabilize_nodes(outputs: Sequence[Tensor], frozen: Collection[Tensor] = ()) -> list[Tensor]:
@@ -46,13 +48,24 @@ def simplify(outputs: Any) -> Any:
     """
     leaves, restore = flatten(outputs)
     roots = [as_tensor(leaf) for leaf in leaves]
-    found, mapping = sequence(roots, (STABILIZE + SIMPLIFY,))
-    _carry_relations(toposort(roots), mapping)
+    found, mapping = _settled(roots)
+    _carry_relations([*roots, *toposort(roots)], mapping)
     return restore(found)
 
 
+def _settled(roots: Sequence[Tensor]) -> tuple[list[Tensor], Mapping]:
+    """`roots` rewritten until nothing changes, so that a second `simplify` returns the same objects."""
+    found, mapping = rewrite(roots, STABILIZE + SIMPLIFY)
+    for _ in range(MOST_REWRITINGS - 1):
+        again, step = rewrite(found, STABILIZE + SIMPLIFY)
+        if all([a is b for a, b in zip(found, again, strict=True)]):
+            break
+        found, mapping = again, compose(mapping, step)
+    return found, mapping
+
+
 def _carry_relations(order: Sequence[Tensor], mapping: Mapping) -> None:
-    """Names, and which node is the adjoint of which, from nodes to their successors."""
+    """Names, and which node is the adjoint of which, from nodes to their successors; where two names meet, the first stays."""
     for old in order:
         new = mapping.get(old, old)
         if new is old or not new.leafy or isinstance(new.op, Leaf):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..core import Constant, Tensor, constant, make
@@ -15,6 +17,7 @@ from ..ops.late import F
 from ..ops.reduce import Sum
 from ..ops.shape import BroadcastTo, Reshape, Transpose
 from .arithmetic import same_as
+from .facts import used_once
 from .pattern import RuleSet, node_rules, rule, wildcards
 
 where = F.where
@@ -66,7 +69,7 @@ def _drop_broadcasts(node: Tensor) -> Tensor | None:
 
 
 def _number_of_one_element(node: Tensor) -> Tensor | None:
-    """An array of one element, constant or made of a number, is that number where another operand gives the shape."""
+    """An array of one element, or of equal constants, is that number where another operand gives the shape."""
     xs = [_single(x) for x in node.inputs]
     if all([x is y for x, y in zip(xs, node.inputs, strict=True)]) or isinstance(node.aval, tuple):
         return None
@@ -75,9 +78,19 @@ def _number_of_one_element(node: Tensor) -> Tensor | None:
 
 
 def _single(x: Tensor) -> Tensor:
-    if isinstance(x.op, Constant) and x.op.value.size == 1 and x.ndim:
-        return constant(x.op.value.reshape(()))
+    if isinstance(x.op, Constant) and x.ndim and x.op.value.size and _is_uniform(x.op.value):
+        return constant(x.op.value.flat[0])
     return x.inputs[0] if isinstance(x.op, Reshape) and x.inputs[0].ndim == 0 else x
+
+
+def _is_uniform(value: np.ndarray[Any, Any]) -> bool:
+    """Whether all elements have the same bits."""
+    first = value.flat[0]
+    if value.size == 1:
+        return True
+    if value.size > FOLD_LIMIT or first != value.flat[-1]:
+        return False
+    return value.tobytes() == first.tobytes() * value.size
 
 
 def _sum_of_broadcast(node: Tensor) -> Tensor | None:
@@ -132,6 +145,16 @@ def _empty_sum(node: Tensor) -> Tensor | None:
     return node.inputs[0] if node.op.axis == () and node.dtype == node.inputs[0].dtype else None  # type: ignore[attr-defined]
 
 
+def _squeezed_sum(node: Tensor) -> Tensor | None:
+    """sum(x, axis, keepdims=True) without the axes that were kept is sum(x, axis)."""
+    total = node.inputs[0]
+    assert isinstance(total.op, Sum)
+    kept = tuple(n for a, n in enumerate(total.shape) if a not in total.op.axis)
+    if not total.op.keepdims or not total.op.axis or not same_shape(kept, node.shape) or not used_once(total):
+        return None
+    return F.sum(total.inputs[0], axis=total.op.axis, dtype=total.dtype)
+
+
 # dtypes --------------------------------------------------------------------------------------------------------------
 
 
@@ -143,6 +166,12 @@ def _cast_of_cast(node: Tensor) -> Tensor | None:
     if isinstance(inner.op, Cast) and is_lossless(inner.inputs[0].dtype, inner.dtype):
         return F.cast(inner.inputs[0], node.dtype)
     return None
+
+
+def _cast_of_broadcast(node: Tensor) -> Tensor | None:
+    """A number is cast before it is spread."""
+    inner = node.inputs[0]
+    return F.full(node.shape, F.cast(inner.inputs[0], node.dtype)) if not inner.inputs[0].ndim else None
 
 
 ELEMENTWISE = list(Elementwise.registry.values())
@@ -166,6 +195,8 @@ CANONICALIZE = RuleSet(
             lambda X: X * np.array([[2.0]]),
             lambda X, x: X - F.reshape(x, (1, 1)),
             lambda X: where(X > 0, X, np.array([[0.0]])),
+            lambda X: np.ones(X.shape) * X,
+            lambda X: X - np.full((2, 3), 0.5) if X.shape == (2, 3) else X - np.zeros(3),
         ],
     ),
     *node_rules("sum over no axis", [Sum], _empty_sum, tag="finite-real"),
@@ -175,6 +206,23 @@ CANONICALIZE = RuleSet(
     *node_rules("transpose of a transpose", [Transpose], _transpose_of_transpose),
     *node_rules("reshape of a reshape", [Reshape], _reshape_of_reshape),
     *node_rules("cast of a cast", [Cast], _cast_of_cast),
+    *node_rules(
+        "cast of a broadcast",
+        [Cast],
+        _cast_of_broadcast,
+        needs=[BroadcastTo, Full],
+        examples=[lambda x: F.full((2, 3), 1.5).astype("complex128"), lambda x: F.full(4, x).astype("float64")],
+    ),
+    *node_rules(
+        "sum squeezed",
+        [Reshape],
+        _squeezed_sum,
+        needs=[Sum],
+        examples=[
+            lambda X: F.squeeze(F.sum(X, axis=1, keepdims=True), axis=1),
+            lambda X: F.reshape(F.sum(X, keepdims=True), ()),
+        ],
+    ),
     *node_rules(
         "terms of a structure",
         [Assembly, Of],

@@ -39,6 +39,11 @@ def _negated(node: Tensor) -> Tensor | None:
     return node.inputs[0] if node.op in NOT and _is_bool(node.inputs[0]) else None
 
 
+def is_negation(a: Tensor, b: Tensor) -> bool:
+    """Whether one of two conditions is the negation of the other."""
+    return _negated(a) is b or _negated(b) is a
+
+
 def _is_zero(node: Tensor) -> bool:
     return is_number(node) and not node.op.number  # type: ignore[attr-defined]
 
@@ -61,14 +66,19 @@ def _masked_by_one(node: Tensor) -> Tensor | None:
 
 def _known_where(node: Tensor) -> Tensor | None:
     condition, a, b = node.inputs
-    if a is b:
-        return same_as(node, a)
+    if a is b or _are_equal_numbers(a, b):
+        return same_as(node, a) if a.ndim or not node.ndim else F.full(node.shape, F.cast(a, node.dtype))
     if isinstance(condition.op, Constant) and condition.op.value.size:
         if condition.op.value.all():
             return same_as(node, a)
         if not condition.op.value.any():
             return same_as(node, b)
     return None
+
+
+def _are_equal_numbers(a: Tensor, b: Tensor) -> bool:
+    """Whether two numbers have the same bits: one may be a Python number."""
+    return is_number(a) and is_number(b) and a.op.value.tobytes() == b.op.value.tobytes()  # type: ignore[attr-defined]
 
 
 def _where_of_where(node: Tensor) -> Tensor | None:
@@ -110,19 +120,43 @@ def _product_under_one_mask(node: Tensor) -> Tensor | None:
 
 
 def _sum_under_one_mask(node: Tensor) -> Tensor | None:
-    """where(c, x, 0) + where(c, y, 0) = where(c, x + y, 0), and where(c, x, 0) + where(c, 0, y) = where(c, x, y)."""
-    p, q = node.inputs
+    """where(c, x, 0) + where(c, y, 0) = where(c, x + y, 0), and where(c, x, 0) - where(c, 0, y) = where(c, x, -y)."""
+    p, q = node.inputs[::-1] if node.flipped else node.inputs
     if not (isinstance(p.op, Where) and isinstance(q.op, Where) and p.inputs[0] is q.inputs[0]):
         return None
     if not (used_once(p) and used_once(q)) or _is_bool(node):
         return None
-    (c, a, b), (_, d, e) = p.inputs, q.inputs
-    if _is_zero(b) and _is_zero(e):
-        return where(c, a + d, 0)
-    if _is_zero(b) and _is_zero(d):
-        return same_as(node, where(c, a, e))
-    if _is_zero(a) and _is_zero(e):
-        return same_as(node, where(c, d, b))
+    free = [(is_number(x) and is_number(y)) or _is_zero(x) or _is_zero(y) for x, y in _branches(p, q)]
+    if not any(free) or not (all(free) or any([_is_zero(x) and _is_zero(y) for x, y in _branches(p, q)])):
+        return None
+    return same_as(node, where(p.inputs[0], *[_joined(node, x, y) for x, y in _branches(p, q)]))
+
+
+def _branches(p: Tensor, q: Tensor) -> list[tuple[Tensor, Tensor]]:
+    return list(zip(p.inputs[1:], q.inputs[1:], strict=True))
+
+
+def _joined(node: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """x + y or x - y, as `node` is, without a zero."""
+    if _is_zero(y):
+        return x
+    if _is_zero(x):
+        return y if node.op is F.add else -y
+    return x + y if node.op is F.add else x - y
+
+
+def _negated_branch(node: Tensor) -> Tensor | None:
+    """y + where(c, -x, 0) = y - where(c, x, 0) and back, where nobody else needs either."""
+    xs = node.inputs[::-1] if node.flipped else node.inputs
+    for at, choice in enumerate(xs):
+        if not isinstance(choice.op, Where) or not used_once(choice) or (node.op is F.subtract and not at):
+            continue
+        c, a, b = choice.inputs
+        for x, other in ((a, b), (b, a)):
+            if x.op is F.negative and used_once(x) and _is_zero(other) and node.dtype.kind in "fc":
+                inner = x.inputs[0]
+                opposite = where(c, inner, 0) if x is a else where(c, 0, inner)
+                return xs[1 - at] - opposite if node.op is F.add else xs[0] + opposite
     return None
 
 
@@ -273,8 +307,11 @@ CHOICES = RuleSet(
                   lambda x, y: masked_multiply(x > 0, y, where(x > 0, x, 0))]),
     *node_rules("product under one mask", [F.multiply], _product_under_one_mask, needs=[Where], tag="finite-real",
         examples=[lambda x, y: where(x > 0, x, 0) * where(x > 0, y, 0)]),
-    *node_rules("sum under one mask", [F.add], _sum_under_one_mask, needs=[Where], tag="rounding",
-        examples=[lambda x, y: where(x > 0, x, 0) + where(x > 0, y, 0), lambda x, y: where(x > 0, x, 0) + where(x > 0, 0, y)]),
+    *node_rules("sum under one mask", [F.add, F.subtract], _sum_under_one_mask, needs=[Where], tag="rounding",
+        examples=[lambda x, y: where(x > 0, x, 0) + where(x > 0, y, 0), lambda x, y: where(x > 0, x, 0) - where(x > 0, 0, y),
+                  lambda x, y: where(x > 0, 0, x) - where(x > 0, 0, y), lambda x: where(x > 0, 1.0, 2.0) - where(x > 0, 3.0, 0.5)]),
+    *node_rules("sign of a branch", [F.add, F.subtract], _negated_branch, needs=[Where], tag="rounding",
+        examples=[lambda x, y: x + where(x > 0, -y, 0.0), lambda x, y: x - where(x > 0, 0.0, -y)]),
     *node_rules("not", NOT, _not,
         examples=[lambda x: ~~(x > 0), lambda x, y: ~(x == y), lambda x, y: ~(x != y), lambda x: ~(~x)]),
     *node_rules("logic", [*AND, *OR, *XOR], _logic,
@@ -293,4 +330,4 @@ CHOICES = RuleSet(
                   lambda x: F.cond(F.any(x > 0), lambda u: u * 2, lambda u: u * 2, x)]),
 )  # fmt: skip
 
-__all__ = ["CHOICES"]
+__all__ = ["CHOICES", "EQUAL", "is_negation"]

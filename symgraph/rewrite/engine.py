@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
+import numpy as np
+
 from ..core import Tensor, rebuild, toposort, with_bodies
 from ..dims import same_shape
 from ..errors import SymgraphError
+from ..ops.base import Elementwise
 from ..provenance import current
 from .facts import Facts, facts
 from .multiples import multiples_taken
@@ -32,12 +35,13 @@ def rewrite(
 ) -> tuple[list[Tensor], Mapping]:
     """`outputs` under `rules`, and the successor of every node. Frozen nodes are leaves: kept, and never matched through."""
     outputs = list(outputs)
-    found, mapping = _walked(outputs, rules, frozen, fired)
-    for _ in range(MOST_ROUNDS - 1):
-        if not facts.again:
-            break
-        found, step = _walked(found, rules, frozen, fired)
-        mapping = compose(mapping, step)
+    with np.errstate(all="ignore"):  # constants are folded, and what they are is no concern of the caller's settings
+        found, mapping = _walked(outputs, rules, frozen, fired)
+        for _ in range(MOST_ROUNDS - 1):
+            if not facts.again:
+                break
+            found, step = _walked(found, rules, frozen, fired)
+            mapping = compose(mapping, step)
     return found, mapping
 
 
@@ -156,6 +160,12 @@ class _Walk:
         """`node` with the closed sub-graphs of its op rewritten."""
         return with_bodies(node, lambda outputs: rewrite(outputs, self.rules, fired=self.fired)[0])
 
+    def loses_a_user(self, node: Tensor, new: Tensor) -> bool:
+        """Whether arithmetic that `node` took and others take too is none of `new`: it may be used once from now on."""
+        shared = facts.current.shared
+        lost = [x for x in node.inputs if isinstance(x.op, Elementwise) and x is not new and x in shared]
+        return bool(lost) and not set(lost) <= set(new.inputs)
+
     def apply(self, node: Tensor) -> Tensor:
         """What the first rule that fires makes of `node`, or `node`."""
         for r in self.rules.at(node):
@@ -169,7 +179,7 @@ class _Walk:
             if same:
                 if facts.current.values is not None:
                     facts.current.values.carry(node, new)
-                self.again = self.again or r.moderate or TWIN in r.needs
+                self.again = self.again or r.moderate or TWIN in r.needs or self.loses_a_user(node, new)
                 if self.fired is not None:
                     self.fired.append((r, node, new))
                 return new

@@ -1,6 +1,7 @@
 """Which matrices are factored once: those solved against more than once, as A or as A^T.
 
     solve(A, b), solve(A.T, c)   ->   lu = factor(A);  solve(lu, b), solve(lu, c, transposed)
+    svdvals(A), svd(A)           ->   svd(A), and its values
 
 A derivative of a solution solves with the same matrix again: transposed in reverse mode, as it is in forward mode. Inside a
 loop over rows a matrix that does not depend on the rows is factored before the loop. Without SciPy, which has LAPACK's
@@ -14,11 +15,12 @@ from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 
-from ..core import Body, Bound, Tensor, make, rebuild, toposort, with_bodies
+from ..core import Body, Bound, Item, Tensor, make, rebuild, toposort, with_bodies
 from ..ops.factored import lu_factor, lu_solve
 from ..ops.linalg import Solve
 from ..ops.mapped import MapRows
 from ..ops.shape import Transpose
+from ..ops.singular import SVD, SingularValues
 from .engine import Mapping
 
 Factors = tuple[Tensor, Tensor]
@@ -27,9 +29,10 @@ Factors = tuple[Tensor, Tensor]
 def share_factorizations(outputs: Sequence[Tensor]) -> tuple[list[Tensor], Mapping]:
     """`outputs` with one factorization for each matrix that is solved against more than once, and the map of nodes."""
     order = toposort(outputs)
-    if not any(isinstance(node.op, Solve) or node.op.bodies for node in order) or not _has_lapack():
+    if not any(isinstance(node.op, Solve | SingularValues) or node.op.bodies for node in order):
         return list(outputs), dict(zip(order, order, strict=True))
-    shared = _shared(order)
+    shared = _shared(order) if _has_lapack() else set()
+    decomposed = {node.inputs[0]: node.op for node in order if isinstance(node.op, SVD)}
     done: Mapping = {}
     factors: dict[Tensor, Factors] = {}
     for node in order:
@@ -40,6 +43,8 @@ def share_factorizations(outputs: Sequence[Tensor]) -> tuple[list[Tensor], Mappi
             if matrix not in factors:
                 factors[matrix] = lu_factor(done[matrix])
             new = lu_solve(factors[matrix], done[node.inputs[1]], transposed)
+        elif isinstance(node.op, SingularValues) and node.inputs[0] in decomposed:
+            new = make(Item(1), make(decomposed[node.inputs[0]], done[node.inputs[0]]))
         done[node] = new
     return [done[y] for y in outputs], done
 
@@ -79,7 +84,7 @@ def _shared(order: Sequence[Tensor]) -> set[Tensor]:
 
 def _with_bodies(node: Tensor) -> Tensor:
     """`node` with the same done inside the closed sub-graphs of its op."""
-    if isinstance(node.op, MapRows):
+    if isinstance(node.op, MapRows) and _has_lapack():
         node = _before_the_loop(node, node.op)
     return with_bodies(node, lambda outputs: share_factorizations(outputs)[0])
 

@@ -11,7 +11,6 @@ and an axis of unknown size as a thousand.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +23,7 @@ from ..dtypes import is_complex
 from ..ops.late import F
 from .facts import facts, may_open
 from .pattern import node_rules
+from .scales import fits, is_extreme
 
 MOST_FACTORS = 10
 """Longer products are looked at in parts, so that a chain of any length takes linear time."""
@@ -67,6 +67,8 @@ class Monomial:
     """How many numbers were met."""
     met: int = 0
     """How many factors were met, each occurrence counted."""
+    extreme: bool = False
+    """Whether a number was met that is far from 1."""
 
     def cancels(self) -> bool:
         """Whether a factor occurs in the numerator and in the denominator."""
@@ -79,7 +81,10 @@ def _splits(node: Tensor) -> bool:
 
 
 def monomial(root: Tensor, opened: Set[Tensor] = frozenset()) -> Monomial | None:
-    """A product as a monomial, or None where it is too long or holds a zero; of shared products only those `opened`."""
+    """A product as a monomial; of shared products only those `opened`.
+
+    None where it is too long, holds a zero, or has numbers that had better not meet.
+    """
     found = Monomial()
     stack = [(root, 1, True)]
     steps = 0
@@ -95,6 +100,7 @@ def monomial(root: Tensor, opened: Set[Tensor] = frozenset()) -> Monomial | None
                 return None
             found.coefficient = found.coefficient * number if power > 0 else found.coefficient / number
             found.numbers += 1
+            found.extreme = found.extreme or is_extreme(number, root.dtype)
             continue
         alone = node is root or may_open(node)
         if _splits(node) and (alone or node in opened):
@@ -111,7 +117,13 @@ def monomial(root: Tensor, opened: Set[Tensor] = frozenset()) -> Monomial | None
             continue
         found.powers[node] = found.powers.get(node, 0) + power
         found.met += 1
-    return found
+    return found if not found.numbers or _is_tame(found, root.dtype) else None
+
+
+def _is_tame(m: Monomial, dtype: Any) -> bool:
+    """Whether the numbers may be merged, and moved past the factors."""
+    c = m.coefficient
+    return fits(c, dtype) and (m.met < 2 or not (m.extreme or is_extreme(c, dtype)))
 
 
 def halve(powers: dict[Tensor, int]) -> bool:
@@ -131,15 +143,18 @@ def halve(powers: dict[Tensor, int]) -> bool:
     return changed
 
 
-def product(m: Monomial, dtype: Any) -> Tensor:
-    """The monomial as a node, small factors first; of the size that its factors have together."""
+def product(m: Monomial, dtype: Any, inverse: bool = False) -> Tensor:
+    """The monomial as a node, small factors first; of the size that its factors have together.
+
+    With `inverse`, a small divisor is inverted even where no number stands over it: (1 / n) * x, not x / n.
+    """
     c = m.coefficient if is_complex(dtype) else float(m.coefficient)
     over = [_raised(x, n) for x, n in m.powers.items() if n > 0]
     under = [_raised(x, -n) for x, n in m.powers.items() if n < 0]
     above: Tensor | None = None
     below: Tensor | None = None
     sizes = sorted({bulk(x.shape) for x in over + under})
-    if c == -1 and m.powers and (len(sizes) == 1 or not any([bulk(x.shape) == sizes[0] for x in under])):
+    if c == -1 and over and (len(sizes) == 1 or not any([bulk(x.shape) == sizes[0] for x in under])):
         return -product(Monomial(1.0, m.powers), dtype)
     for size in sizes:
         for x in over:
@@ -148,7 +163,7 @@ def product(m: Monomial, dtype: Any) -> Tensor:
         for x in under:
             if bulk(x.shape) == size:
                 below = x if below is None else below * x
-        if c != 1 and above is None and below is not None and size < sizes[-1]:
+        if (c != 1 or inverse) and above is None and below is not None and size < sizes[-1]:
             above, c = _scaled_below(c, below), 1.0
             below = None
         elif c != 1 and above is not None:
@@ -233,11 +248,12 @@ def _is_plain(node: Tensor) -> bool:
 
 def _cheaper(node: Tensor, m: Monomial, bases: set[Tensor], most: float) -> Tensor | None:
     m.powers = {x: n for x, n in m.powers.items() if n}
-    if not math.isfinite(abs(m.coefficient)) or m.coefficient == 0 or any(abs(n) > 8 for n in m.powers.values()):
+    if any(abs(n) > 8 for n in m.powers.values()):
         return None
-    new = product(m, node.dtype)
-    if new.dtype == node.dtype and spent(new, bases) < most * (1 - 1e-9):
-        return new if same_shape(new.shape, node.shape) else F.broadcast_to(new, node.shape)
+    for inverse in (False, True) if m.coefficient == 1 and m.numbers > 1 else (False,):
+        new = product(m, node.dtype, inverse)
+        if new.dtype == node.dtype and spent(new, bases) < most * (1 - 1e-9):
+            return new if same_shape(new.shape, node.shape) else F.broadcast_to(new, node.shape)
     return None
 
 
@@ -282,6 +298,7 @@ FACTORS = node_rules(
         lambda x: 2.0 * (F.sqrt(x) * F.sqrt(x)),
         lambda X, x: (X / x) / 3.0,
         lambda X, x: -(X / x),
+        lambda X, x: 0.5 / x * (2.0 * X),
     ],
 )
 

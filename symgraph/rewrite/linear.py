@@ -25,6 +25,7 @@ from ..ops.slices import Slice, Unslice
 from .factors import Monomial, bulk, monomial, product
 from .facts import may_open, used_once
 from .pattern import RuleSet, node_rules
+from .scales import is_extreme, scales_far
 from .signs import is_nonnegative
 
 multiply, divide, negative, add, subtract = F.multiply, F.divide, F.negative, F.add, F.subtract
@@ -71,6 +72,8 @@ def _factor_out_of_contraction(node: Tensor) -> Tensor | None:
         split = _split(factor) if used_once(factor) and sum([x is factor for x in node.inputs]) == 1 else None
         if split is None or not same_shape(split[1].shape, factor.shape) or bulk(node.shape) > bulk(factor.shape):
             continue
+        if split[0] is not None and scales_far(split[0], node.dtype):
+            continue
         return _scaled(split, make(node.op, *node.inputs[:i], split[1], *node.inputs[i + 1 :]))
     return None
 
@@ -101,7 +104,7 @@ def _row_factor_out(node: Tensor) -> Tensor | None:
     if node.dtype.itemsize == 2:
         return None  # products in half precision overflow early
     m = monomial(whole)
-    if m is None:
+    if m is None or is_extreme(m.coefficient, node.dtype):
         return None
     rows = {x: row for x in m.powers if (row := _reduced_row(x, whole, op)) is not None}
     kept = {x: n for x, n in m.powers.items() if x not in rows and n}

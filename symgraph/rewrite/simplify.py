@@ -9,20 +9,24 @@ from .deviations import DEVIATIONS
 from .factors import FACTORS
 from .identity import IDENTITY, Values
 from .linear import LINEAR
+from .masks import MASKS
 from .matrices import MATRICES
 from .movement import MOVEMENT
 from .pattern import RuleSet
+from .sizes import SIZES
 from .terms import TERMS
 
 SIMPLIFY = (
     CANONICALIZE
     + RuleSet(*IDENTITY, values=Values.of)
     + CHOICES
+    + MASKS
     + ARITHMETIC
     + MOVEMENT
     + LINEAR
     + MATRICES
     + DEVIATIONS
+    + SIZES
     + RuleSet(*FACTORS, *TERMS)
 )
 

@@ -6,6 +6,7 @@ Each rule replaces a formula that overflows or cancels by the function a numeric
 from __future__ import annotations
 
 from ..core import Constant, Tensor
+from ..ops.elementwise import ComplexAbs
 from ..ops.late import F
 from ..ops.reduce import Max, Norm, Sum
 from ..ops.softmax import LogSoftmax, LogSumExp, Softmax
@@ -51,6 +52,11 @@ def _log_of_quotient(x: Tensor, y: Tensor) -> Tensor | None:
 
 def _square_of_norm(x: Tensor, n: Tensor) -> Tensor:
     return F.sum(x * x, axis=n.op.axis, keepdims=n.op.keepdims)  # type: ignore[attr-defined]
+
+
+def _square_of_magnitude(x: Tensor) -> Tensor:
+    """|z|**2 = z.real**2 + z.imag**2, whose derivative 2 * conj(z) divides by nothing."""
+    return F.real(x * F.conj(x))
 
 
 STABILIZE = RuleSet(
@@ -102,6 +108,15 @@ STABILIZE = RuleSet(
         some(Norm, "n")(x) * some(Norm, "n")(x),
         _square_of_norm,
         example=lambda x: F.norm(x, axis=-1) * F.norm(x, axis=-1),
+    ),
+    # and so has the square of the magnitude of a complex number
+    rule(some(ComplexAbs, "n")(x) ** 2, _square_of_magnitude, example=lambda x: abs(x) ** 2, moderate=True),
+    rule(F.square(some(ComplexAbs, "n")(x)), _square_of_magnitude, example=lambda x: F.square(abs(x)), moderate=True),
+    rule(
+        some(ComplexAbs, "n")(x) * some(ComplexAbs, "n")(x),
+        _square_of_magnitude,
+        example=lambda x: abs(x) * abs(x),
+        moderate=True,
     ),
     # double negation hides the forms above
     rule(F.negative(-x), lambda x: x, tag="exact"),

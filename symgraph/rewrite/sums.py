@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..core import Constant, Tensor, building, make, rebuild, toposort
-from ..dims import same_shape
+from ..dims import prod, same_shape
 from ..ops.base import Primitive
 from ..ops.einsum import Einsum, contraction
 from ..ops.late import F
@@ -55,6 +55,7 @@ def order_sums(outputs: Sequence[Tensor]) -> tuple[list[Tensor], Mapping]:
             current.where = node.where
             if _sums_columns(node):
                 x = done[node.inputs[0]]
+                x = F.reshape(x, (prod(x.shape[:-1]), x.shape[-1]))
                 done[node] = contraction([(0,), (0, 1)], (1,), [F.ones(x.shape[:1], x.dtype), x])
                 continue
             opposite = None
@@ -81,11 +82,12 @@ def order_sums(outputs: Sequence[Tensor]) -> tuple[list[Tensor], Mapping]:
 
 
 def _sums_columns(node: Tensor) -> bool:
-    """Whether the node is the sum over the rows of a matrix of float32 or float64."""
+    """Whether the node is the sum over the rows of a matrix of float32 or float64, or over those of a stack of matrices."""
     op = node.op
-    if not isinstance(op, Sum) or op.axis != (0,) or op.keepdims or node.dtype.char not in "fd":
+    if not isinstance(op, Sum) or op.keepdims or node.dtype.char not in "fd" or node.ndim != 1:
         return False
-    return node.inputs[0].ndim == 2 and node.inputs[0].dtype == node.dtype
+    (x,) = node.inputs
+    return op.axis == tuple(range(x.ndim - 1)) != () and x.dtype == node.dtype
 
 
 def _is_sparse(x: Tensor) -> bool:

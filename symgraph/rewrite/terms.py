@@ -19,6 +19,7 @@ from ..ops.late import F
 from .factors import Monomial, bulk, monomial, number_of, product, spent, work
 from .facts import facts, used_once
 from .pattern import node_rules
+from .scales import fits, is_extreme
 
 MOST_TERMS = 10
 """Longer sums are looked at in parts, so that a sum of any length takes linear time."""
@@ -41,17 +42,27 @@ def collect_terms(node: Tensor) -> Tensor | None:
     products = sum([x.op in PRODUCTS for _, x in parts])
     if products == 0 and len({x for _, x in parts}) == len(parts):
         return None
-    terms = [(sign, _monomial(x), x) for sign, x in parts]
+    terms = _opened([(sign, _monomial(x), x) for sign, x in parts])
     spread = _spread(terms, cost, node)
     if spread is not None:
         return spread
     cost += sum([m.work for _, m, _ in terms])
     bases = {x for _, m, _ in terms for x in m.powers}
     merged = _merged(terms)
+    if not all([fits(m.coefficient, node.dtype) for _, m, _ in merged]):
+        return None
     if len(merged) < len(terms):
         return _if_cheaper(_sum(merged, node), bases, cost * (1 + 2e-9), node)  # as much work in fewer terms
     taken = _factored(merged, node)
-    return None if taken is None else _if_cheaper(taken, bases, cost, node)
+    if taken is None:
+        return None
+    return _if_cheaper(taken, bases, cost * (1 + 2e-9) if _repeats(merged) else cost, node)
+
+
+def _repeats(terms: list[Term]) -> bool:
+    """Whether one computed value is a factor of every term: e + x * e = (1 + x) * e takes as much work, and names e once."""
+    first, *rest = [m.powers for _, m, _ in terms]
+    return any([n > 0 and bool(x.inputs) and all([p.get(x, 0) > 0 for p in rest]) for x, n in first.items()])
 
 
 def join_numbers(node: Tensor) -> Tensor | None:
@@ -96,6 +107,8 @@ def _spread(terms: list[Term], cost: float, node: Tensor) -> Tensor | None:
         outer = {y: n for y, n in m.powers.items() if y is not inner[0]}
         for minus, part in parts:
             p = _monomial(part)
+            if is_extreme(m.coefficient, node.dtype) or is_extreme(p.coefficient, node.dtype):
+                return None
             powers = dict(p.powers)
             for y, n in outer.items():
                 powers[y] = powers.get(y, 0) + n
@@ -105,7 +118,7 @@ def _spread(terms: list[Term], cost: float, node: Tensor) -> Tensor | None:
     if len(found) == len(terms) or len(found) > MOST_TERMS:
         return None
     merged = _merged(found)
-    if len(merged) == len(found):
+    if len(merged) == len(found) or not all([fits(m.coefficient, node.dtype) for _, m, _ in merged]):
         return None
     return _if_cheaper(_sum(merged, node), {y for _, m, _ in found for y in m.powers}, cost, node)
 
@@ -153,6 +166,30 @@ def _monomial(node: Tensor) -> Monomial:
         return alone
     m.powers = {x: n for x, n in m.powers.items() if n}
     return m
+
+
+def _opened(terms: list[Term]) -> list[Term]:
+    """The terms, with a product that others need too taken apart where it merges with another term: p - 2 / x = -3 / x for p = -1 / x."""
+    closed = [
+        i for i, (_, m, x) in enumerate(terms) if x in m.powers and x.op in PRODUCTS and x not in facts.current.frozen
+    ]
+    if not closed:
+        return terms
+    apart: dict[int, Monomial] = {}
+    alike: dict[Any, set[Tensor]] = {}
+    for i, (_, m, x) in enumerate(terms):
+        if i in closed:
+            inner = monomial(x)
+            if inner is None or not inner.powers or not np.isfinite(inner.coefficient):
+                continue
+            powers = {y: n for y, n in inner.powers.items() if n}
+            m = apart[i] = Monomial(inner.coefficient, powers, 0.0, inner.numbers, inner.met)
+        alike.setdefault(frozenset(m.powers.items()), set()).add(x)
+    found = list(terms)
+    for i, m in apart.items():
+        if len(alike[frozenset(m.powers.items())]) > 1:
+            found[i] = (terms[i][0], m, terms[i][2])
+    return found
 
 
 def _merged(terms: list[Term]) -> list[Term]:
@@ -252,6 +289,8 @@ TERMS = node_rules(
         lambda x, y, z: -(x * y) - x * z,
         lambda x, y: x - 0.01 * (0.02 * x - 3 * y),
         lambda x, y: x + y + x,
+        lambda x, y: F.exp(x) + F.exp(x) * y,
+        lambda x, y: F.sin(y) * (x * y) - x * F.sin(y),
         lambda x, y, z: x * y + z + x * y + z,
     ],
 ) + node_rules(

@@ -105,6 +105,11 @@ def _apart(n: int) -> Any:
     return (q * np.arange(1, n + 1)) @ q.T
 
 
+def _numpy_svd(a: Any) -> Any:
+    u, s, vh = np.linalg.svd(a, full_matrices=False)
+    return u**2, s, vh**2
+
+
 def _numpy_symmetric(x: Any) -> Any:
     return (x + np.swapaxes(x, -1, -2)) / 2
 
@@ -127,6 +132,16 @@ LINALG = [
            reference=lambda a: (np.linalg.eigh(_numpy_symmetric(a))[0], np.linalg.eigh(_numpy_symmetric(a))[1] ** 2)),
     Record("qr", lambda a: tuple(F.qr(a)), [(_of(4, 3),), (_square(3, 3),), (_square(2, 2, 2),)],
            reference=lambda a: tuple(np.linalg.qr(a))),
+    Record("svd", lambda a: (F.svd(a, full_matrices=False)[0] ** 2, *F.svd(a, full_matrices=False)[1:2], F.svd(a, full_matrices=False)[2] ** 2),
+           [(_of(4, 3),), (_square(3, 3),), (_of(2, 2, 3),), (_of(1, 1),), (_of(3, 1),)], reference=_numpy_svd),
+    Record("svdvals", lambda a: F.svdvals(a), [(_of(4, 3),), (_of(2, 2, 3),), (_of(1, 1),), (_of(0, 2),)], reference=np.linalg.svdvals,
+           dtypes="ifd", symbolic=[("n", 3)]),
+    Record("pinv", lambda a: F.pinv(a), [(_of(4, 3),), (_of(2, 2, 3),), (_of(1, 1),), (_complex(3, 2),)], reference=np.linalg.pinv, dtypes="ifd",
+           symbolic=[("n", 3)], sizes=({"n": 4}, {"n": 2})),
+    Record("lstsq", lambda a, b: F.lstsq(a, b)[:2], [(_of(4, 3), _of(4)), (_of(4, 2), _of(4, 3))], covers=("pinv",),
+           reference=lambda a, b: np.linalg.lstsq(a, b)[:2], symbolic=[("n", 3), ("n",)], sizes=({"n": 5},)),
+    *[Record(f"norm {p} of matrices", lambda a, p=p: F.norm(a, p, (0, -1)), [(_of(3, 4),), (_of(2, 2, 3),)], covers=("svdvals",),
+             reference=lambda a, p=p: np.linalg.norm(a, p, (0, -1)), symbolic=[(3, 4)]) for p in (2, -2, "nuc")],
     Record("matrix_power", lambda a: F.matrix_power(a, 3) + F.matrix_power(a, -2), [(_square(3, 3),)], covers=("einsum", "inv"),
            reference=lambda a: np.linalg.matrix_power(a, 3) + np.linalg.matrix_power(a, -2)),
 ]  # fmt: skip

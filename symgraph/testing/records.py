@@ -8,7 +8,8 @@ from .derivative_records import DERIVATIVES
 from .elementwise_records import ELEMENTWISE
 from .ops import Record
 from .optim_records import OPTIM
+from .order_records import ORDERS
 from .product_records import PRODUCTS
 from .window_records import SLIDING
 
-RECORDS: list[Record] = [*ELEMENTWISE, *ARRAYS, *PRODUCTS, *CHECKPOINTS, *DERIVATIVES, *SLIDING, *OPTIM]
+RECORDS: list[Record] = [*ELEMENTWISE, *ARRAYS, *PRODUCTS, *CHECKPOINTS, *DERIVATIVES, *SLIDING, *OPTIM, *ORDERS]

@@ -70,8 +70,8 @@ def test_numbers_inside_the_source_of_an_op_do_not_widen_it(optimize):
 
 @EITHER
 def test_the_square_of_booleans_has_the_promised_dtype(optimize):
-    b = symbol("b", (2,), "bool")
-    agrees([b**2], [np.array([1, 0])], {b: np.array([True, False])}, optimize)
+    b, v = symbol("b", (2,), "bool"), np.array([True, False])
+    agrees([b**2, b**3], [v**2, v**3], {b: v}, optimize)
 
 
 @EITHER

@@ -175,7 +175,7 @@ EXACT = {
     "add": _mp(lambda x, y: x + y), "subtract": _mp(lambda x, y: x - y), "multiply": _mp(lambda x, y: x * y),
     "divide": _mp(lambda x, y: x / y), "negative": _mp(lambda x: -x), "reciprocal": _mp(lambda x: 1 / x),
     "square": _mp(lambda x: x * x), "absolute": _mp(lambda x: abs(x)), "power": _mp(lambda x, n: x ** int(n.real)),
-    "exp": _mp(lambda x: mpmath.exp(x)), "log": _mp(lambda x: mpmath.log(x)), "log1p": _mp(lambda x: mpmath.log(1 + x)),
+    "exp": _mp(lambda x: mpmath.exp(x)), "log": _mp(lambda x: mpmath.log(x)), "log1p": _mp(lambda x: mpmath.log(1 + x)), "expm1": _mp(lambda x: mpmath.expm1(x)),
     "sqrt": _mp(lambda x: mpmath.sqrt(x)), "sigmoid": _mp(lambda x: 1 / (1 + mpmath.exp(-x))),
 }  # fmt: skip
 
