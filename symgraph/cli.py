@@ -39,7 +39,7 @@ EXAMPLES = {
     "draw": """\
 examples:
   symgraph draw model.py:loss               loss as it was written, in loss.svg
-  symgraph draw model.py:loss,grads -o step.pdf     with its gradients beside it
+  symgraph draw model.py:loss,gradient -o step.pdf     with its gradients beside it
   symgraph draw model.py:step --both        before and after rewriting
   symgraph draw model.py:loss --focus hidden --radius 3
   symgraph draw model.py:loss --depth 1 --collapse elementwise --theme dark
@@ -57,7 +57,7 @@ examples:
   symgraph source model.py:step             the source of a compiled function
   symgraph source model.py:loss --style plain
         a tensor as a function of all its symbols
-  symgraph source model.py:grads --no-comments -o grads.py
+  symgraph source model.py:gradient --no-comments -o gradient.py
 """,
     "explain": """\
 examples:

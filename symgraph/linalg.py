@@ -2,6 +2,7 @@
 
 As in NumPy, `linalg.diagonal` and `linalg.trace` are of the matrices in the last two axes, where `diagonal` and `trace` without
 `linalg` take the first two; and `linalg.outer` is of vectors alone, where `outer` flattens what it is given.
+`cho_factor`, `cho_solve` and `solve_triangular` are here under SciPy's names.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from .ops.linalg import cholesky, det, eigh, eigvalsh, inv, matrix_power, qr, sl
 from .ops.norm import norm
 from .ops.shape import matrix_transpose
 from .ops.singular import cond, lstsq, matrix_rank, pinv, svd, svdvals
+from .ops.triangular import cho_factor, cho_solve, solve_triangular
 
 __all__ = [
-    "cholesky", "cond", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "lstsq", "matmul", "matrix_power",
-    "matrix_rank", "matrix_transpose", "multi_dot", "norm", "outer", "pinv", "qr", "slogdet", "solve", "svd", "svdvals",
-    "tensordot", "trace", "vecdot",
+    "cho_factor", "cho_solve", "cholesky", "cond", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "lstsq",
+    "matmul", "matrix_power", "matrix_rank", "matrix_transpose", "multi_dot", "norm", "outer", "pinv", "qr",
+    "slogdet", "solve", "solve_triangular", "svd", "svdvals", "tensordot", "trace", "vecdot",
 ]  # fmt: skip
 
 

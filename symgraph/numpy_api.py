@@ -160,7 +160,8 @@ def _is_whole(a: np.integer | np.ndarray[Any, Any]) -> bool:
 def _spelled(function: Any) -> str:
     """`np.linalg.svd`, `np.gcd`; of a ufunc of others its own name."""
     if isinstance(function, np.ufunc):
-        return f"np.{function.__name__}" if getattr(np, function.__name__, None) is function else function.__name__
+        name: str = function.__name__
+        return f"np.{name}" if name in vars(np) and vars(np)[name] is function else name
     return f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
 
 

@@ -11,6 +11,7 @@ from .core import Tensor, describe, format_shape
 from .dims import Dim, Size
 from .ops.late import F
 from .provenance import set_name
+from .substitutes import called_from
 
 if TYPE_CHECKING:
     from .ops.indexing import At
@@ -181,14 +182,17 @@ class Operators:
         return size
 
     def __iter__(self) -> Any:
+        # Errors come with the first element, not with the iterator: np.concatenate(x) hides a TypeError of the latter
         if self.ndim == 0:
             raise TypeError(f"iteration over {describe(self)}, a 0-d tensor")
         size = self.shape[0]
         if not isinstance(size, int):
             raise TypeError(
-                f"iteration over {describe(self)}: {size} is known only when the function is called; use scan"
+                f"iteration over {describe(self)}: {size} is known only when the function is called. Compute with all of "
+                "axis 0 at once (sum(x, axis=0), reshape), apply a function to each row with vmap(f)(x), or give the axis a "
+                "fixed size"
             )
-        return iter([self[i] for i in range(size)])
+        yield from [self[i] for i in range(size)]
 
     __contains__ = None
 
@@ -212,7 +216,13 @@ class Operators:
         raise TypeError(_no_value(self, "use as a Python index"))
 
     def __array__(self, *args: Any, **options: Any) -> Any:
-        raise TypeError(_no_value(self, "conversion to a NumPy array"))
+        caller = called_from()
+        if not caller.startswith("scipy."):
+            lists = "; a list of tensors becomes one tensor with stack([x, y])"
+            raise TypeError(_no_value(self, "conversion to a NumPy array" + (caller and f" by {caller}")) + lists)
+        from .numpy_api import refuse
+
+        refuse(caller, self)  # type: ignore[arg-type]
 
     def item(self) -> Any:
         """Not available: a tensor has no value."""

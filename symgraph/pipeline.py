@@ -10,6 +10,7 @@ from .ops.shape import Transpose
 from .rewrite import SIMPLIFY, STABILIZE, RuleSet, rewrite
 from .rewrite import Mapping as NodeMap
 from .rewrite.contractions import plan_contractions
+from .rewrite.definite import DEFINITE
 from .rewrite.engine import Fired, compose
 from .rewrite.expand import EXPAND
 from .rewrite.factorizations import share_factorizations
@@ -33,9 +34,9 @@ def rewritten(
     The fourth result has the nodes of which only a multiple is computed, such as gradients times a learning rate, and these
     multiples. Where a `trail` is given, each pass adds to it what it did.
     """
-    passes: list[RuleSet] = [STABILIZE + SIMPLIFY, GRAM, LOWER, SIMPLIFY] if optimize else [STABILIZE, LOWER]
+    passes: list[RuleSet] = [STABILIZE + SIMPLIFY, GRAM + DEFINITE, LOWER, SIMPLIFY] if optimize else [STABILIZE, LOWER]
     if optimize and style == "fast":
-        passes[1:] = [GRAM + SIGNED_GRAM, LOWER, EXPAND, SIMPLIFY]
+        passes[1:] = [GRAM + SIGNED_GRAM + DEFINITE, LOWER, EXPAND, SIMPLIFY]
     quiet: set[str] = set()
     whole: list[Tensor] = []
     nodes, mapping = list(given), {node: node for node in toposort(given)}
@@ -64,7 +65,7 @@ def rewritten(
                 mapping, multiples = _followed(mapping, "rewritten", step, fired, trail), compose(multiples, step)
         nodes, step = plan_contractions(nodes)
         mapping, multiples = _followed(mapping, "contraction planned", step, [], trail), compose(multiples, step)
-        nodes, step = share_factorizations(nodes)
+        nodes, step = share_factorizations(nodes, style == "fast")
         mapping, multiples = _followed(mapping, "factorization shared", step, [], trail), compose(multiples, step)
         if style == "fast":
             if stacks:

@@ -181,7 +181,7 @@ def _moved(x: Tensor, loc: Any, scale: Any, dtype: DType) -> Tensor:
 def _state(rng: Any) -> RandomState:
     if not isinstance(rng, RandomState):
         raise TypeError(
-            f"draws come from a RandomState, not {describe(rng)}: rng = RandomState(0), then rng.normal(shape=(3,))"
+            f"draws come from a RandomState, not {describe(rng)}: rng = random.RandomState(0), then rng.normal(shape=(3,))"
         )
     return rng
 

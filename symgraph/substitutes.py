@@ -20,7 +20,9 @@ _SHAPE = (
     "where(condition, x, 0), and count them with count_nonzero"
 )
 _WRITES = "a tensor is immutable: x.at[index].set(value) is a changed copy"
-_SAVES = "a tensor has no value to write: evaluate(x, {symbol: value}) computes one, and Function.export writes a program"
+_SAVES = (
+    "a tensor has no value to write: evaluate(x, {symbol: value}) computes one, and Function.export writes a program"
+)
 _TYPE = "x.dtype and x.shape are known, and NumPy takes those"
 
 FACTS: Mapping[str, str] = {
@@ -69,8 +71,6 @@ FACTS: Mapping[str, str] = {
     "resize": "write reshape, tile or pad",
     "rot90": "write flip(transpose(x), axis)",
     "vander": "write x[:, None] ** np.arange(n)",
-    "scipy.linalg.solve_triangular": "linalg.solve(A, b) solves with any square matrix",
-    "scipy.linalg.cho_solve": "linalg.solve(A, b) solves with the matrix itself, not its factor",
     "scipy.linalg.lu_solve": "linalg.solve(A, b) solves with the matrix itself, not its factors",
 }  # fmt: skip
 """Names without `np.` and what takes their place."""
@@ -89,13 +89,11 @@ def substitute_for(name: str, known: Mapping[str, Callable[..., Any]]) -> str:
     'symgraph has sqrt'
     """
     name = name.removeprefix("np.")
-    if name in FACTS:
-        return FACTS[name]
     last = name.rpartition(".")[2]
-    ours = {public.rpartition(".")[2]: public for public in reversed(known)}  # the shortest path is the first one
-    if last in ours:
-        return f"write symgraph.{ours[last]}, which takes tensors"
-    near = difflib.get_close_matches(last, ours, 2, NEAR)
+    ours = {public.rpartition(".")[2]: public for public in reversed(list(known))}  # the shortest path is the first one
+    if name in FACTS and last not in ours:
+        return FACTS[name]
+    near = [last] if last in ours else difflib.get_close_matches(last, ours, 2, NEAR)
     return f"symgraph has {' and '.join(ours[n] for n in near)}" if near else ""
 
 
@@ -107,15 +105,17 @@ def called_from() -> str:
     frame: FrameType | None = sys._getframe(1)
     found = ""
     while frame is not None:
-        module = frame.f_globals.get("__name__", "")
+        module, name = frame.f_globals.get("__name__", ""), frame.f_code.co_name
+        for wrapped in ("f", "func", "fun") if name == "wrapper" else ():  # a decorated function goes by its own name
+            function = frame.f_locals.get(wrapped)
+            if callable(function):
+                module, name = function.__module__, function.__name__
         package, *parts = module.split(".")
-        if package in ("numpy", "scipy"):
-            name = frame.f_code.co_name
-            if not name.startswith(("_", "<")) and name not in ("wrapper", "wrapped", "inner"):
-                public = [p for p in parts if not p.startswith("_") and p not in _PRIVATE]
-                found = ".".join(["np" if package == "numpy" else package, *public, name])
-        elif package != "symgraph":
+        if package not in ("numpy", "scipy", "symgraph"):
             break
+        if package != "symgraph" and not name.startswith(("_", "<", "wrapper")):
+            public = [part for part in parts if not part.startswith("_") and part not in _PRIVATE]
+            found = ".".join(["np" if package == "numpy" else package, *public, name])
         frame = frame.f_back
     return found
 

@@ -114,8 +114,11 @@ class Dim:
         return prod([self] * power)
 
     def __index__(self) -> int:
-        raise TypeError(f"the size {self} is not a number yet: it is known only when the compiled function is called. "
-                        "Compute with it as it is, or give the axis a fixed size.")  # fmt: skip
+        raise TypeError(
+            f"the size {self} is not a number yet: it is known only when the compiled function is called. Compute with it "
+            "as it is, or give the axis a fixed size; arrays of this size are made by symgraph.zeros, ones, full, eye, "
+            "arange and linspace, in place of NumPy's."
+        )
 
     __int__ = __index__
 
@@ -312,8 +315,11 @@ def _undecided(a: Size, relation: str, b: Size) -> NoReturn:
     raise ShapeError(
         f"`{a} {relation} {b}` cannot be decided while the graph is built: sizes are known only when the compiled "
         "function is called. Use the same dim name for sizes which are always equal, or a fixed size; to choose by the "
-        "size at call time, use where()."
+        "size at call time, use where()." + (_FROM_NUMPY if isinstance(b, int) and "=" in relation else "")
     )
+
+
+_FROM_NUMPY = " In place of NumPy's functions that ask this (np.arange, np.tile), write symgraph.arange, symgraph.tile."
 
 
 # --- Text -------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -27,6 +27,9 @@ from .target import Listing, Refused, Target, did_you_mean, one_line
 
 MOST = 30
 """A listing has at most this many names."""
+
+FEW = 6
+"""So many names stand in one line."""
 
 TAKEN = "a tensor, a list, tuple or dict of tensors, or a compiled function"
 
@@ -71,7 +74,8 @@ def _attribute(owner: Any, name: str, label: str) -> Any:
     except Failed as failure:
         static = object()
         if isinstance(failure.error, AttributeError) and inspect.getattr_static(owner, name, static) is static:
-            raise Refused(f"{label} has no {name!r}{did_you_mean(name, dir(owner))}") from None
+            near = did_you_mean(name, dir(owner)) or _choice(found for found, _ in _of_whatever(owner))
+            raise Refused(f"{label} has no {name!r}{near}") from None
         raise
 
 
@@ -141,6 +145,17 @@ def _inner(value: Any, label: str) -> str:
 
 
 # Listing -------------------------------------------------------------------------------------------------------------
+
+
+def _choice(names: Iterable[str]) -> str:
+    """`; there is 'loss', 'step'`, or nothing."""
+    known = list(dict.fromkeys(names))
+    more = ", ..." if len(known) > FEW else ""
+    return f"; there is {', '.join(map(repr, known[:FEW]))}{more}" if known else ""
+
+
+def _of_whatever(owner: Any) -> Iterator[tuple[str, str]]:
+    return _drawable(owner) if isinstance(owner, ModuleType) else _of_object(owner)
 
 
 def _listing(module: ModuleType, target: Target) -> str:
@@ -223,4 +238,4 @@ def nodes_called(name: str, outputs: Any, module: ModuleType) -> list[Tensor]:
         raise Refused(f"{name}{where} is a tensor of the file, and no part of what was named")
     variables = [key for key, value in vars(module).items() if isinstance(value, Tensor) and value in names]
     known = [*filter(None, names.values()), *variables]
-    raise Refused(f"no node is called {name!r}{did_you_mean(name, known)}")
+    raise Refused(f"no node is called {name!r}{did_you_mean(name, known) or _choice(known)}")

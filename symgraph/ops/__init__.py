@@ -7,7 +7,7 @@ from typing import Any
 
 FAMILIES = (
     "elementwise", "special", "reduce", "statistics", "norm", "cumulative", "softmax", "shape", "joining", "diagonal",
-    "indexing", "creation", "contract", "linalg", "factored", "control", "checkpoint", "custom", "mapped", "random",
+    "indexing", "creation", "contract", "linalg", "triangular", "factored", "control", "checkpoint", "custom", "mapped", "random",
     "windows", "pool", "conv", "convolve", "sorting", "quantiles", "nans", "comparing", "differences", "singular",
 )  # fmt: skip
 

@@ -225,14 +225,12 @@ class Cholesky(General):
 
     def vjp(self, ct: Any, y: Tensor, a: Tensor) -> Sequence[Tensor | None]:
         real_only(self.name, a)
-        inner = solve(y.mT, half(y.mT @ ct))
-        s = solve(y.mT, inner.mT).mT
-        return [half(s + s.mT)]  # the lower triangle alone is read
+        return [F.cholesky_gradient(y, ct)]
 
     def jvp(self, ts: Sequence[Tensor | None], y: Tensor, a: Tensor) -> Any:
         real_only(self.name, a)
-        inner = solve(y, mirrored(ts[0]))
-        return y @ half(solve(y, inner.mT).mT)
+        inner = solve(y, F.mirrored(ts[0]))
+        return y @ F.half(solve(y, inner.mT).mT)
 
     def cost(self, y: Any, a: ShapedArray) -> Any:
         return dims.prod(a.shape) * a.shape[-1] // 3
@@ -265,12 +263,12 @@ class SymmetricEigen(General):
         if ct_v is not None:
             turned = v @ (_gaps(w) * (v.mT @ ct_v)) @ v.mT
             s = turned if s is None else s + turned
-        return [None if s is None else half(s + s.mT)]
+        return [None if s is None else F.half(s + s.mT)]
 
     def jvp(self, ts: Sequence[Tensor | None], y: Tensor, a: Tensor) -> Any:
         real_only(self.name, a)
         w, v = make(Item(0), y), make(Item(1), y)
-        p = v.mT @ mirrored(ts[0]) @ v
+        p = v.mT @ F.mirrored(ts[0]) @ v
         return F.einsum("...ii->...i", p), v @ (_gaps(w) * p)
 
     def cost(self, y: Any, a: ShapedArray) -> Any:
@@ -318,7 +316,7 @@ class QR(General):
         q, r = make(Item(0), y), make(Item(1), y)
         scaled = solve(r.mT, F.matrix_transpose(ts[0])).mT  # dA inv(R)
         c = q.mT @ scaled
-        low = _lower(c, strict=True)
+        low = F.tril(c, -1)
         w = low - low.mT
         return q @ (w - c) + scaled, (c - w) @ r
 
@@ -328,31 +326,12 @@ class QR(General):
         ct_q = F.zeros_like(q) if ct[0] is None else ct[0]
         ct_r = F.zeros_like(r) if ct[1] is None else ct[1]
         m = r @ ct_r.mT - ct_q.mT @ q
-        s = _lower(m, strict=True)
-        diagonal = _lower(m, strict=False) - s
+        s = F.tril(m, -1)
+        diagonal = F.tril(m) - s
         return [solve(r, (ct_q + q @ (s + s.mT + diagonal)).mT).mT]
 
     def cost(self, y: Any, a: ShapedArray) -> Any:
         return 4 * dims.prod(a.shape) * a.shape[-1]
-
-
-# Triangles -----------------------------------------------------------------------------------------------------------
-
-
-def _lower(x: Tensor, strict: bool) -> Tensor:
-    """The lower triangle of each matrix, without its diagonal if `strict`."""
-    mask = F.tri(x.shape[-2], x.shape[-1], -1 if strict else 0, dtype=bool)
-    return F.where(mask, x, 0)
-
-
-def half(x: Tensor) -> Tensor:
-    """The lower triangle of each matrix with its diagonal halved."""
-    return (_lower(x, strict=True) + _lower(x, strict=False)) / 2
-
-
-def mirrored(x: Any) -> Tensor:
-    """The symmetric matrix that has the lower triangle of `x`."""
-    return _lower(x, strict=False) + _lower(x, strict=True).mT
 
 
 # Functions -----------------------------------------------------------------------------------------------------------

@@ -97,7 +97,7 @@ def minimize(
     (True, [1.0, 1.0])
     """
     if method in LEAST_SQUARES:
-        raise ValueError(f"method={method!r} works on residuals: use least_squares(residuals, ...)")
+        raise ValueError(f"method={method!r} works on residuals: use optim.least_squares(residuals, ...)")
     return _run(MINIMIZE, loss, variables, x0, method, data, gtol, maxiter, callback, options)
 
 
@@ -131,7 +131,7 @@ def least_squares(
     (True, np.float64(3.0), np.float64(2.0))
     """
     if method in MINIMIZE:
-        raise ValueError(f"method={method!r} works on one number: use minimize(loss, ...)")
+        raise ValueError(f"method={method!r} works on one number: use optim.minimize(loss, ...)")
     return _run(LEAST_SQUARES, residuals, variables, x0, method, data, gtol, maxiter, callback, options)
 
 

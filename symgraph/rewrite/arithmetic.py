@@ -12,7 +12,6 @@ from ..ops.late import F
 from ..ops.reduce import Sum
 from .facts import used_once
 from .pattern import RuleSet, node_rules, numbers, rule, some, wildcards
-from .scales import scales_far
 from .signs import is_nonnegative, is_positive
 
 x, y, z = wildcards("x y z")
@@ -105,20 +104,6 @@ def _negated_number(c: Tensor, x: Tensor) -> Tensor | None:
 def _negated_quotient(c: Tensor, x: Tensor, node: Tensor) -> Tensor | None:
     """-(c / x) = (-c) / x, where x is a number or nobody else needs c / x."""
     return (-c) / x if is_inexact(c.dtype) and (not x.ndim or used_once(node.inputs[0])) else None
-
-
-def _number_outwards(node: Tensor) -> Tensor | None:
-    """x * (c * y) = c * (x * y) for arrays of one shape, where nobody else needs c * y: numbers meet outside, and merge."""
-    first, second = node.inputs[::-1] if node.flipped else node.inputs
-    for x, scaled in ((first, second), (second, first)):
-        if scaled.op is not F.multiply or x.ndim != node.ndim or not is_number(c := scaled.inputs[1]):
-            continue  # among the operands of a product a constant comes last
-        y = scaled.inputs[0]
-        if not same_shape(y.shape, node.shape) or is_number(x) or not used_once(scaled) or scales_far(c, node.dtype):
-            continue
-        if is_inexact(node.dtype) and node.dtype.itemsize > 2:
-            return c * (x * y if x is first else y * x)
-    return None
 
 
 def _plus_negative(node: Tensor, x: Tensor, c: Tensor, y: Tensor) -> Tensor | None:
@@ -305,8 +290,6 @@ ARITHMETIC = RuleSet(
     rule(F.negative(c / x), _negated_quotient, tag="exact", example=lambda x: -(3.0 / x)),
     rule(x + c * y, _plus_negative, tag="exact", example=lambda x, y: x + -3.0 * y),
     rule(x + c / y, _plus_negative_quotient, tag="exact", example=lambda x, y: x + -3.0 / y),
-    *node_rules("number outwards", [F.multiply], _number_outwards, tag="rounding", needs=[F.multiply], moderate=True,
-        examples=[lambda x, y: x * (3.0 * y), lambda x, y: (x * 0.3) * y]),
     rule(F.expm1(x) + 1, lambda x: exp(x)),
     rule(x - c * y, _minus_negative, tag="exact", example=lambda x, y: x - -3.0 * y),
     rule(some(Sum, "s")(-x), _minus_sum, tag="finite-real", example=lambda x: F.sum(-x)),

@@ -23,7 +23,7 @@ from ..dtypes import is_complex
 from ..ops.late import F
 from .facts import facts, may_open
 from .pattern import node_rules
-from .scales import fits, is_extreme
+from .scales import distance, fits, reach
 
 MOST_FACTORS = 10
 """Longer products are looked at in parts, so that a chain of any length takes linear time."""
@@ -67,8 +67,8 @@ class Monomial:
     """How many numbers were met."""
     met: int = 0
     """How many factors were met, each occurrence counted."""
-    extreme: bool = False
-    """Whether a number was met that is far from 1."""
+    distance: float = 0.0
+    """How far from 1 the numbers are together, whichever way each of them goes."""
 
     def cancels(self) -> bool:
         """Whether a factor occurs in the numerator and in the denominator."""
@@ -100,7 +100,7 @@ def monomial(root: Tensor, opened: Set[Tensor] = frozenset()) -> Monomial | None
                 return None
             found.coefficient = found.coefficient * number if power > 0 else found.coefficient / number
             found.numbers += 1
-            found.extreme = found.extreme or is_extreme(number, root.dtype)
+            found.distance += distance(number)
             continue
         alone = node is root or may_open(node)
         if _splits(node) and (alone or node in opened):
@@ -122,8 +122,7 @@ def monomial(root: Tensor, opened: Set[Tensor] = frozenset()) -> Monomial | None
 
 def _is_tame(m: Monomial, dtype: Any) -> bool:
     """Whether the numbers may be merged, and moved past the factors."""
-    c = m.coefficient
-    return fits(c, dtype) and (m.met < 2 or not (m.extreme or is_extreme(c, dtype)))
+    return fits(m.coefficient, dtype) and (m.met < 2 or m.distance <= reach(dtype))
 
 
 def halve(powers: dict[Tensor, int]) -> bool:

@@ -23,6 +23,7 @@ from ..provenance import current
 from .contractions.order import CALL, ELEMENTWISE
 from .contractions.regions import elements
 from .engine import Mapping
+from .scales import scales_far
 
 Group = tuple[int, ...]
 """Operands that have to be multiplied together for the result to be multiplied."""
@@ -52,7 +53,9 @@ def _factor(node: Tensor) -> tuple[Tensor, Tensor] | None:
     if node.op is not F.multiply or not node.ndim:
         return None
     x, c = node.inputs if node.inputs[0].ndim else node.inputs[::-1]
-    return (x, c) if x.ndim and not c.ndim and x.dtype == node.dtype and _is_real(node) else None
+    if not x.ndim or c.ndim or x.dtype != node.dtype or not _is_real(node):
+        return None
+    return None if node.dtype.itemsize == 2 or scales_far(c, node.dtype) else (x, c)
 
 
 def _is_real(x: Tensor) -> bool:
@@ -203,7 +206,7 @@ class _Plan:
 def _number(node: Tensor) -> int | None:
     """The operand without axes that a value is multiplied by already."""
     if node.op is F.multiply and node.ndim:
-        return next((i for i, x in enumerate(node.inputs) if not x.ndim), None)
+        return next((i for i, x in enumerate(node.inputs) if not x.ndim and not scales_far(x, node.dtype)), None)
     return None
 
 

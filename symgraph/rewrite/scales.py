@@ -34,11 +34,21 @@ def fits(number: Any, dtype: DType) -> bool:
     return least <= _size(number) <= most if least else bool(np.isfinite(number))
 
 
-def is_extreme(number: Any, dtype: DType) -> bool:
-    """Whether a number is so far from 1 that its square's square leaves the dtype: beyond 4e9 and below 3e-10 in float32."""
+def distance(number: Any) -> float:
+    """How far from 1 a number other than 0 is: the absolute value of its logarithm."""
+    return abs(math.log(_size(number)))
+
+
+@lru_cache(maxsize=64)
+def reach(dtype: DType) -> float:
+    """How far from 1 the numbers of a product may be: a quarter of the way to the ends of the range."""
     least, most = _range(dtype)
-    size = _size(number)
-    return bool(size > most**0.25 or 0 < size < least**0.25)
+    return min(-math.log(least), math.log(most)) / 4 if least else math.inf
+
+
+def is_extreme(number: Any, dtype: DType) -> bool:
+    """Whether a number is so far from 1 that it stays where it is: beyond 4e9 and below 3e-10 in float32."""
+    return bool(number and np.isfinite(number) and distance(number) > reach(dtype))
 
 
 def _size(number: Any) -> float:
@@ -51,4 +61,4 @@ def scales_far(x: Tensor, dtype: DType) -> bool:
     return isinstance(x.op, Constant) and x.op.number is not None and is_extreme(x.op.number, dtype)
 
 
-__all__ = ["fits", "is_extreme", "scales_far"]
+__all__ = ["distance", "fits", "is_extreme", "reach", "scales_far"]

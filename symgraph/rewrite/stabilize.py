@@ -6,6 +6,7 @@ Each rule replaces a formula that overflows or cancels by the function a numeric
 from __future__ import annotations
 
 from ..core import Constant, Tensor
+from ..dims import same_shape
 from ..ops.elementwise import ComplexAbs
 from ..ops.late import F
 from ..ops.reduce import Max, Norm, Sum
@@ -50,6 +51,11 @@ def _log_of_quotient(x: Tensor, y: Tensor) -> Tensor | None:
     return log(x) - log(y) if is_nonnegative(x) and is_nonnegative(y) else None
 
 
+def _softplus(node: Tensor, x: Tensor) -> Tensor | None:
+    """logaddexp(0, x) = log(1 + e**x), where nothing was broadcast."""
+    return F.softplus(x) if x.dtype == node.dtype and same_shape(x.shape, node.shape) else None
+
+
 def _square_of_norm(x: Tensor, n: Tensor) -> Tensor:
     return F.sum(x * x, axis=n.op.axis, keepdims=n.op.keepdims)  # type: ignore[attr-defined]
 
@@ -92,6 +98,10 @@ STABILIZE = RuleSet(
     rule(1 / (1 + exp(x)), lambda x: sigmoid(-x)),
     rule(exp(x) / (1 + exp(x)), lambda x: sigmoid(x), tag="finite-real"),
     rule(log1p(exp(x)), lambda x: F.softplus(x), tag="finite-real"),
+    rule(F.logaddexp(x, 0), _softplus, tag="exact"),
+    rule(F.logaddexp(0, x), _softplus, tag="exact"),
+    rule(F.logaddexp(x, -0.0), _softplus, tag="exact"),
+    rule(F.logaddexp(-0.0, x), _softplus, tag="exact"),
     rule(log(sigmoid(x)), lambda x: -F.softplus(-x)),
     rule(log(1 - sigmoid(x)), lambda x: -F.softplus(x)),
     rule(log1p(-sigmoid(x)), lambda x: -F.softplus(x)),

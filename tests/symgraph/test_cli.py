@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 import symgraph
-from symgraph.cli import main
+from symgraph.cli import EXAMPLES, main
 
 COMMAND = [sys.executable, "-m", "symgraph.cli"]
 
@@ -102,3 +103,16 @@ def test_interrupt(tmp_path: Path) -> None:
     _, err = run.communicate(timeout=240)
     assert run.returncode == 130 and err == "\nsymgraph demo: interrupted; no file was changed\n"
     assert not out.exists()
+
+
+def test_the_examples_of_the_help_name_what_the_guide_has():
+    """Every `model.py:NAME` and `--node NAME` of the help is a name of the model in the guide to the command line."""
+    guide = (Path(__file__).parents[2] / "docs" / "howto" / "command_line.md").read_text(encoding="utf-8")
+    model = guide.partition("```{file} model.py\n")[2].partition("```")[0]
+    scope: dict = {}
+    exec(compile(model, "model.py", "exec"), scope)
+    text = "\n".join(EXAMPLES.values())
+    names = {n for found in re.findall(r"model\.py:([\w,]+)", text) for n in found.split(",")}
+    names |= set(re.findall(r"--(?:node|focus) (\w+)", text))
+    assert {"loss", "gradient", "step", "hidden"} <= names
+    assert names <= scope.keys()

@@ -309,6 +309,11 @@ def test_a_file_with_nothing_to_draw(run: Any, folder: Path) -> None:
     [
         ("los", "model.py has no 'los'; did you mean 'loss'?"),
         ("net.los", "model.py:net has no 'los'; did you mean 'loss'?"),
+        (
+            "gradients_of_all",
+            "model.py has no 'gradients_of_all'; there is 'h', 'hidden', 'loss', 'elsewhere', 'grads', 'step', ...",
+        ),
+        ("net.zzz", "model.py:net has no 'zzz'; there is 'loss'"),
         ("loss.q", "model.py:loss has no 'q'"),
         ("zzz", "model.py has no 'zzz'"),
         ("number", "model.py:number is an int and holds no tensor"),

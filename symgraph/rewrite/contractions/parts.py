@@ -20,6 +20,7 @@ from ...ops.einsum import Einsum
 from ...ops.late import F
 from ...ops.reduce import Sum
 from ...ops.shape import BroadcastTo, Reshape, Transpose
+from ..scales import scales_far
 from .order import CALL, ELEMENTWISE, SUM, VIEW, cost_of
 from .regions import Axes, Region, Usage, elements, kind_of
 
@@ -206,11 +207,15 @@ def _diagonal_matrix(p: _Parser, node: Tensor, labels: Axes) -> Parts:
 
 
 def _multiply(p: _Parser, node: Tensor, labels: Axes) -> Parts:
+    if any([scales_far(x, node.dtype) for x in node.inputs]):
+        return None  # the products of what it scales may overflow, or vanish
     p.pay(CALL + ELEMENTWISE * (elements(node) + sum(elements(x) for x in node.inputs if x.ndim)))
     return [_aligned(p, x, node, labels) for x in node.inputs]
 
 
 def _divide(p: _Parser, node: Tensor, labels: Axes) -> Parts:
+    if scales_far(node.inputs[1], node.dtype):
+        return None
     p.pay(CALL + 2 * ELEMENTWISE * elements(node))
     x, c = node.inputs
     p.region.denominators.append(c)

@@ -99,6 +99,6 @@ def test_the_matrix_of_a_loop_is_factored_before_it():
 
 
 def test_without_scipy_every_system_is_numpys(monkeypatch):
-    monkeypatch.setattr(factorizations, "_has_lapack", lambda: False)
+    monkeypatch.setattr(factorizations, "has_lapack", lambda: False)
     inputs, outputs = three_systems(3, "float64")
     assert "scipy" not in sg.function(inputs, outputs).source
