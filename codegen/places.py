@@ -46,6 +46,8 @@ class Kernel:
     """For each value from outside, and whether it is cut into blocks: its name inside, and its text outside."""
     written: list[tuple[str, str]] = field(default_factory=list)
     registers: list[Storage] = field(default_factory=list)
+    in_use: list[tuple[int, int, Storage]] = field(default_factory=list)
+    """A heap of registers that may serve again, by the last step that reads them."""
     free: dict[tuple[Any, DType], list[Storage]] = field(default_factory=dict)
     at: int = 0
 
@@ -207,7 +209,7 @@ class Places(Plain):
             found.members.append(node)
             found.last = self.last[node]
             found.made = 0, ""  # what is written next may need contiguous memory
-            heapq.heappush(self.in_use, (found.last, int(found.name.removeprefix("s__")), found))
+            heapq.heappush(self.in_use, (found.last, _serial(found), found))
         else:
             found = Storage(node.shape, node.dtype, self.at, self.last[node], [node], self._is_returned(node))
             found.name = f"s__{len(self.storages)}"
@@ -262,21 +264,23 @@ class Places(Plain):
             made = Storage(node.shape, node.dtype, -1, members=[node], name=str(self._outside(p)))
             self._write_blocks(made, node)
             return made
-        found = None
         if op.inplace:
             for x in node.inputs:
                 storage = self.storage_of.get(x)
-                if storage in kernel.registers and storage.members[-1] is x and self._may_overwrite(x, node, kernel):
-                    found = storage
-                    break
-        if found is None and kernel.free.get(key):
+                if storage is not None and storage.register and storage.members[-1] is x:
+                    if self._may_overwrite(x, node, kernel):
+                        storage.members.append(node)
+                        self.storage_of[node] = storage
+                        return storage
+        if kernel.free.get(key):
             found = kernel.free[key].pop()
-        if found is None:
+        else:
             found = Storage(node.shape, node.dtype, self.at, self.at, name=f"s__{len(self.storages)}", register=True)
             self.storages.append(found)
             kernel.registers.append(found)
         found.members.append(node)
         self.storage_of[node] = found
+        heapq.heappush(kernel.in_use, (kernel.last.get(node, -1), _serial(found), found))
         return found
 
     def _is_read(self, p: Tensor, node: Tensor, op: Primitive, kernel: Kernel) -> bool:
@@ -290,10 +294,13 @@ class Places(Plain):
 
     def _release(self, kernel: Kernel) -> None:
         """Registers whose value was read for the last time before this step are free."""
-        for storage in kernel.registers:
-            key = (storage.shape[1:], storage.dtype)
-            if kernel.last.get(storage.members[-1], -1) < kernel.at and storage not in kernel.free.get(key, []):
-                kernel.free.setdefault(key, []).append(storage)
+        while kernel.in_use and kernel.in_use[0][0] < kernel.at:
+            read, serial, storage = heapq.heappop(kernel.in_use)
+            last = kernel.last.get(storage.members[-1], -1)
+            if last > read:  # another value has been written over the first
+                heapq.heappush(kernel.in_use, (last, serial, storage))
+            else:
+                kernel.free.setdefault((storage.shape[1:], storage.dtype), []).append(storage)
 
     def _is_returned(self, node: Tensor) -> bool:
         return any(node in self.keeps[y] for y in self.program.outputs)
@@ -338,6 +345,10 @@ class Places(Plain):
         for s in self.storages:
             names[s.name] = s.called or self.names.number("t")
         return re.sub(r"\bs__\d+\b", lambda m: names[m[0]], text)
+
+
+def _serial(storage: Storage) -> int:
+    return int(storage.name.removeprefix("s__"))
 
 
 def _kind(shape: Shape, dtype: DType) -> Any:

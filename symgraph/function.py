@@ -34,10 +34,12 @@ from .checking import (
 from .core import Symbol, Tensor, building, describe, toposort
 from .dims import Dim
 from .errors import CompileError
+from .failing import tell
 from .naming import name_steps, positions, restorer, source_names
 from .ops.base import as_tensor
 from .parameter import Parameter, Turn, parameter
 from .pipeline import rewritten
+from .provenance import Location, user_location
 from .pytree import flatten, paths
 from .rewrite.engine import compose
 from .rewrite.remat import within
@@ -92,14 +94,23 @@ class Function:
         memory with no argument, parameter or other result; else nothing is computed, and `ShapeError`, `DTypeError`,
         `ValueError` or `TypeError` says why. Where an input is called `out`, the keyword is that input.
         """
-        if by_name or len(args) != self._arity:
-            if "out" in by_name and self._takes_out:
-                out = by_name.pop("out")
-                if by_name or len(args) != self._arity:
-                    args = self._bind(args, by_name)
-                return self._call(*args) if out is None else self._donated(out, *args)
-            args = self._bind(args, by_name)
-        return self._call(*args)
+        try:
+            if by_name or len(args) != self._arity:
+                if "out" in by_name and self._takes_out:
+                    out = by_name.pop("out")
+                    if by_name or len(args) != self._arity:
+                        args = self._bind(args, by_name)
+                    return self._call(*args) if out is None else self._donated(out, *args)
+                args = self._bind(args, by_name)
+            return self._call(*args)
+        except Exception as error:
+            tell(self, error)
+            raise
+
+    @cached_property
+    def traced(self) -> Any:
+        """What `trace` tells, kept: for the messages of calls that fail."""
+        return self.trace()
 
     @cached_property
     def _donated(self) -> Callable[..., Any]:

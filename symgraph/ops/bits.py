@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 
 import numpy as np
 
@@ -35,6 +36,9 @@ def choose(out: str, c: Code, a: Code, b: Code) -> list[str]:
     dtype = result_dtype(a, b)
     if c.literal:
         return assign(out, a if c == "True" else b)
+    a, b = untyped(a), untyped(b)
+    if dtype.kind == "f" and (_bits(a, dtype), _bits(b, dtype)) == (0, _bits(Code("1", literal=True), dtype)):
+        return [f"np.logical_not({c}, out={out})"]
     if _bits(b, dtype) == 0:
         return keep(out, c, a, dtype)
     if _bits(a, dtype) == 0:
@@ -75,6 +79,9 @@ def keep(out: str, c: Code, a: Code, dtype: DType) -> list[str]:
         return [*assign(out, a), f"np.copyto({out}, 0, where={negated(c)})"]
     made = _viewed(out, dtype)
     known = _bits(a, dtype)
+    if known is not None and dtype.kind == "f" and 0 < float(number := _NAMED.get(a, a)) < math.inf:
+        scale = a if dtype == np.float64 else f"{code.scalar(dtype)}({a})"
+        return [f"np.copyto({out}, {c})" if float(number) == 1 else f"np.multiply({c}, {scale}, out={out})"]
     if known is not None:
         return [f"np.multiply({c}, {_typed(known, dtype)}, out={made})"]
     if not _fits(a, dtype):
@@ -95,6 +102,17 @@ def _covers(c: Code, a: Code, b: Code) -> bool:
     """Whether `a` and `b` together have the shape of the result, so that what is made of them fills it."""
     shape = broadcast_shapes(a.aval.shape, b.aval.shape)
     return same_shape(shape, broadcast_shapes(c.aval.shape, shape))
+
+
+def untyped(x: Code) -> Code:
+    """A number that is written with its dtype as the number alone: 1.0 of np.float64(1.0)."""
+    found = None if x.literal or x.aval is None or x.aval.shape else _TYPED.fullmatch(x)
+    if found is None:
+        return x
+    return Code(found[1], code.UNARY if found[1].startswith("-") else code.ATOM, aval=x.aval, literal=True)
+
+
+_TYPED = re.compile(r"np\.float\d+\((-?[\d.]+(?:e[+-]?\d+)?)\)")
 
 
 def negated(c: Code) -> Code:

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import dims
 from ..core import Constant, ShapedArray, Tensor, located_error, make
-from ..dtypes import BOOL, DType, as_dtype, is_complex, promote
+from ..dtypes import BOOL, FLOAT64, DType, as_dtype, is_complex, promote
 from ..errors import DTypeError
 from . import bits, code
 from .base import (
@@ -290,7 +290,9 @@ class Where(General):
         return ShapedArray(dims.broadcast_shapes(c.shape, a.shape, b.shape), a.dtype, c.weak and a.weak and b.weak)
 
     def numpy(self, c: Code, a: Code, b: Code) -> Code:
-        return code.call("np.where", c, a, b)
+        xs = bits.untyped(a), bits.untyped(b)
+        plain = all([x.literal and "." in x and x.aval is not None and x.aval.dtype == FLOAT64 for x in xs])
+        return code.call("np.where", c, *(xs if plain else (a, b)))
 
     def into(self, out: str, *xs: Code) -> list[str]:
         return bits.choose(out, *xs)

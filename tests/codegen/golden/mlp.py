@@ -217,18 +217,19 @@ class Workspace:
 
 def placed(plan):
     """Where each buffer begins, the largest placed first, and how many bytes they take together."""
-    offsets, done, end = [0] * len(plan), [], 0
+    offsets, taken = [0] * len(plan), []
     sizes = [-(-np.dtype(dtype).itemsize * int(np.prod(shape)) // 64) * 64 for shape, dtype, _, _ in plan]
     for i in sorted(range(len(plan)), key=lambda i: -sizes[i]):
-        first, last = plan[i][2:]
-        taken = [j for j in done if plan[j][2] <= last and first <= plan[j][3]]
-        for start, stop in sorted((offsets[j], offsets[j] + sizes[j]) for j in taken):
-            if offsets[i] + sizes[i] <= start:
-                break
-            offsets[i] = max(offsets[i], stop)
-        done.append(i)
-        end = max(end, offsets[i] + sizes[i])
-    return offsets, end
+        at, (first, last) = 0, plan[i][2:]
+        for start, stop, begin, end in taken:
+            if begin <= last and first <= end:
+                if at + sizes[i] <= start:
+                    break
+                at = max(at, stop)
+        offsets[i] = at
+        taken.append((at, at + sizes[i], first, last))
+        taken.sort()
+    return offsets, max([stop for _, stop, _, _ in taken], default=0)
 
 
 workspace = Workspaces(train_step_buffers)
