@@ -83,6 +83,8 @@ class Function:
         """What each node as written was rewritten to."""
         self.multiples: Mapping[Tensor, Tensor] = {}
         """For nodes of which only a multiple is computed, such as a learning rate times a gradient: that multiple."""
+        self.where: Location | None = None
+        """The user's line that compiled it."""
         self.passes: tuple[bool, str, bool] = (True, "fast", True)
         """Whether the graph was optimized, for which style, and with stacks: the options of `rewritten`."""
 
@@ -350,6 +352,7 @@ def function(
     )
     made.program, made.details, made.written = program, source, tuple(given)
     made.became, made.multiples, made.passes = mapping, multiples, (optimize, style, memory is None)
+    made.where = user_location()
     return made
 
 

@@ -26,6 +26,7 @@ from .ops.reduce import AllOf, AnyOf, Max, Min, Norm, Prod, Sum
 from .ops.shape import BroadcastTo, Reshape, Transpose
 from .ops.slices import Slice, SliceSet, Unslice
 from .ops.softmax import LogSoftmax, LogSumExp, Softmax
+from .ops.triangular import Half, SolveTriangular
 
 Form = Callable[..., Any]
 
@@ -268,6 +269,14 @@ def _solved(a: Any, b: Any) -> Any:
     return np.array(made.tolist(), object).reshape(b.shape)
 
 
+def _solve_triangular(node: Tensor, a: Any, b: Any) -> Any:
+    op: Any = node.op
+    part = np.tril(a, -1 if op.unit else 0) if op.below else np.triu(a, 1 if op.unit else 0)
+    if op.unit:
+        part = part + np.eye(len(a), dtype=int).astype(object)
+    return _matrix(_solved)(node, part.T if op.transposed else part, b)
+
+
 def _slogdet(x: Any) -> Any:
     import sympy as sp
 
@@ -371,6 +380,8 @@ def array_forms() -> dict[type, Form]:
         Inverse: _matrix(lambda a: a.inv()),
         Determinant: _matrix(lambda a: a.det()),
         Solve: _matrix(_solved),
+        SolveTriangular: _solve_triangular,
+        Half: lambda node, x: (np.tril(x) + np.tril(x, -1)) / 2,
         SignLogDet: _matrix(_slogdet),
         Item: lambda node, x: x[node.op.index],
     }  # fmt: skip

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import dims
-from ..core import Aval, ShapedArray, Symbol, Tensor, describe, make, make_fresh, misuse, substitute_all
+from ..core import Aval, ShapedArray, Symbol, Tensor, describe, make, make_fresh, substitute_all
 from . import code
 from .base import General, Linear, unbroadcast
 from .batches import Axis, Batched, padded
@@ -202,7 +202,7 @@ def solve_triangular(
     (n,)
     """
     if isinstance(trans, bool) or trans not in TRANSPOSED:
-        raise misuse(ValueError, f'solve_triangular: trans={describe(trans)} must be 0 or "N", 1 or "T", or 2 or "C"')
+        raise ValueError(f'solve_triangular: trans={describe(trans)} must be 0 or "N", 1 or "T", or 2 or "C"')
     x, y = lapack_operands("solve_triangular", a, b)
     way = TRANSPOSED[trans]
     if way == 2:
@@ -235,7 +235,7 @@ def cho_solve(c_and_lower: Any, b: Any, overwrite_b: bool = False, check_finite:
     """
     if not (isinstance(c_and_lower, tuple | list) and len(c_and_lower) == 2):
         given = describe(c_and_lower)
-        raise misuse(TypeError, f"cho_solve: the first argument is {given}. Give (c, lower), as cho_factor returns it")
+        raise TypeError(f"cho_solve: the first argument is {given}. Give (c, lower), as cho_factor returns it")
     c, lower = c_and_lower
     first, second = (0, 2) if lower else (2, 0)
     return solve_triangular(c, solve_triangular(c, b, first, lower), second, lower)

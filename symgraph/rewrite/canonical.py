@@ -12,6 +12,7 @@ from ..dtypes import is_inexact, is_lossless
 from ..ops.assembly import Assembly, Of
 from ..ops.base import Elementwise, Primitive, summed_axes
 from ..ops.creation import Full
+from ..ops.einsum import Einsum
 from ..ops.elementwise import Cast, Where
 from ..ops.late import F
 from ..ops.reduce import Sum
@@ -25,6 +26,9 @@ where = F.where
 
 FOLD_LIMIT = 4096
 """Constants with more elements than this are not computed at compile time unless that makes them smaller."""
+
+MOST_BYTES = 1 << 16
+"""Of a product of constant matrices that is computed at compile time."""
 
 
 # Constants -----------------------------------------------------------------------------------------------------------
@@ -45,6 +49,14 @@ def fold(node: Tensor) -> Tensor | None:
         return None
     value = node.op.evaluate(*[i.op.value for i in node.inputs])  # type: ignore[attr-defined]
     return constant(np.asarray(value, node.dtype))
+
+
+def _folded_product(node: Tensor) -> Tensor | None:
+    """A product of constant matrices, unless it is large or spreads numbers over a matrix."""
+    size = prod(node.shape)
+    if not isinstance(size, int) or size * node.dtype.itemsize > MOST_BYTES or not all([x.ndim for x in node.inputs]):
+        return None
+    return fold(node)
 
 
 # Broadcasting: a broadcast operand needs none where another operand has the full shape -------------------------------
@@ -185,6 +197,14 @@ def _assembled(node: Tensor) -> Tensor:
 
 CANONICALIZE = RuleSet(
     *node_rules("fold constants", FOLD_ROOTS, fold, needs=[Constant]),
+    *node_rules(
+        "fold constant products",
+        [Einsum],
+        _folded_product,
+        tag="rounding",
+        needs=[Constant],
+        examples=[lambda: constant(np.ones((2, 3))) @ constant(np.arange(3.0))],
+    ),
     *node_rules("drop broadcasts", [*ELEMENTWISE, Where], _drop_broadcasts, needs=[BroadcastTo, Full]),
     *node_rules(
         "number of one element",

@@ -10,13 +10,14 @@ from __future__ import annotations
 import numpy as np
 
 from ..core import Constant, Item, Tensor, constant, substitute_all
+from ..dtypes import is_inexact
 from ..ops.base import Elementwise
 from ..ops.control import Cond
 from ..ops.elementwise import Cast, Where
 from ..ops.late import F
 from ..ops.reduce import Norm, Sum
 from .arithmetic import is_number, same_as
-from .facts import used_once
+from .facts import facts, used_once
 from .pattern import RuleSet, node_rules, wildcards
 
 x, y = wildcards("x y")
@@ -122,18 +123,52 @@ def _product_under_one_mask(node: Tensor) -> Tensor | None:
 def _sum_under_one_mask(node: Tensor) -> Tensor | None:
     """where(c, x, 0) + where(c, y, 0) = where(c, x + y, 0), and where(c, x, 0) - where(c, 0, y) = where(c, x, -y)."""
     p, q = node.inputs[::-1] if node.flipped else node.inputs
-    if not (isinstance(p.op, Where) and isinstance(q.op, Where) and p.inputs[0] is q.inputs[0]):
-        return None
-    if not (used_once(p) and used_once(q)) or _is_bool(node):
-        return None
-    free = [(is_number(x) and is_number(y)) or _is_zero(x) or _is_zero(y) for x, y in _branches(p, q)]
-    if not any(free) or not (all(free) or any([_is_zero(x) and _is_zero(y) for x, y in _branches(p, q)])):
-        return None
-    return same_as(node, where(p.inputs[0], *[_joined(node, x, y) for x, y in _branches(p, q)]))
+    joined = _joined_choices(node, p, q)
+    if joined is not None or p.op not in (F.add, F.subtract) or not used_once(p):
+        return joined
+    first, second = p.inputs[::-1] if p.flipped else p.inputs  # first + where(c, x, 0) + where(c, 0, y)
+    for rest, choice in ((first, second), (second, first)):
+        if p.op is F.add and rest.ndim == node.ndim and (joined := _joined_choices(node, choice, q)) is not None:
+            return same_as(node, rest + joined)
+    return None
 
 
-def _branches(p: Tensor, q: Tensor) -> list[tuple[Tensor, Tensor]]:
-    return list(zip(p.inputs[1:], q.inputs[1:], strict=True))
+def _joined_choices(node: Tensor, p: Tensor, q: Tensor) -> Tensor | None:
+    """The sum or difference of two choices by one condition as a choice, where that is less work."""
+    if _is_bool(node):
+        return None
+    first, second = _choice(p), _choice(q)
+    if first is None or second is None or first[0] is not second[0]:
+        return None
+    pairs = list(zip(first[1:], second[1:], strict=True))
+    free = [(is_number(x) and is_number(y)) or _is_zero(x) or _is_zero(y) for x, y in pairs]
+    if not any(free) or not (all(free) or any([_is_zero(x) and _is_zero(y) for x, y in pairs])):
+        return None
+    return same_as(node, where(first[0], *[_joined(node, x, y) for x, y in pairs]))
+
+
+def _choice(x: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+    """The condition and the branches of a choice that nobody else needs, or of a multiple of one that is 0 on one side."""
+    if not used_once(x) or x in facts.current.frozen:
+        return None
+    if isinstance(x.op, Where):
+        c, a, b = x.inputs
+        return c, a, b
+    if x.op is F.negative:
+        inner, number = x.inputs[0], None
+    elif (x.op is F.multiply or x.op is F.divide) and is_number(x.inputs[1]):  # where a constant stands in a product
+        inner, number = x.inputs
+    else:
+        return None
+    if not isinstance(inner.op, Where) or not used_once(inner) or inner.ndim != x.ndim or not is_inexact(x.dtype):
+        return None
+    if number is not None and (not np.isfinite(number.op.number) or (x.op is F.divide and not number.op.number)):  # type: ignore[attr-defined]
+        return None
+    c, a, b = inner.inputs
+    if inner.dtype != x.dtype or not (_is_zero(a) or _is_zero(b)) or inner in facts.current.frozen:
+        return None
+    a, b = [y if _is_zero(y) else -y if number is None else x.op(y, number) for y in (a, b)]
+    return c, a, b
 
 
 def _joined(node: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -309,7 +344,9 @@ CHOICES = RuleSet(
         examples=[lambda x, y: where(x > 0, x, 0) * where(x > 0, y, 0)]),
     *node_rules("sum under one mask", [F.add, F.subtract], _sum_under_one_mask, needs=[Where], tag="rounding",
         examples=[lambda x, y: where(x > 0, x, 0) + where(x > 0, y, 0), lambda x, y: where(x > 0, x, 0) - where(x > 0, 0, y),
-                  lambda x, y: where(x > 0, 0, x) - where(x > 0, 0, y), lambda x: where(x > 0, 1.0, 2.0) - where(x > 0, 3.0, 0.5)]),
+                  lambda x, y: where(x > 0, 0, x) - where(x > 0, 0, y), lambda x: where(x > 0, 1.0, 2.0) - where(x > 0, 3.0, 0.5),
+                  lambda x, y: where(x > 0, x, 0) * 0.5 + where(x > 0, y, 0), lambda x, y: where(x > 0, x, 0) / 4.0 - where(x > 0, 0, y),
+                  lambda x, y: y + where(x > 0, x, 0) + where(x > 0, 0, y)]),
     *node_rules("sign of a branch", [F.add, F.subtract], _negated_branch, needs=[Where], tag="rounding",
         examples=[lambda x, y: x + where(x > 0, -y, 0.0), lambda x, y: x - where(x > 0, 0.0, -y)]),
     *node_rules("not", NOT, _not,

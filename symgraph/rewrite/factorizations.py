@@ -94,10 +94,10 @@ def _system(node: Tensor) -> System | None:
     if isinstance(op, SolveTriangular):
         part = "lower" if op.below != transposed else "upper"
         return System(matrix, transposed != bool(op.transposed), part, op.unit)
-    part = _part(matrix) if has_lapack() else None
-    if part is None and has_lapack() and _root(node.inputs[0]) is not None:
+    known = _part(matrix) if has_lapack() else None
+    if known is None and has_lapack() and _root(node.inputs[0]) is not None:
         return None
-    return System(matrix, transposed, part)
+    return System(matrix, transposed, known)
 
 
 def _part(x: Tensor) -> str | None:
@@ -130,9 +130,8 @@ def _root(a: Tensor) -> System | None:
 
 
 def _triangular(system: System, matrix: Tensor, b: Tensor, fast: bool) -> Tensor:
-    below, transposed = system.part == "lower", 1 if system.transposed else 0
     op = SolveTriangle if fast else SolveTriangular
-    return make(op(below, transposed, system.unit), matrix, b)
+    return make(op(system.part == "lower", 1 if system.transposed else 0, system.unit), matrix, b)
 
 
 _OTHERS = (Inverse, SignLogDet, Determinant)

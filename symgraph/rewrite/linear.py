@@ -22,7 +22,7 @@ from ..ops.late import F
 from ..ops.reduce import Sum
 from ..ops.shape import BroadcastTo, Reshape, Transpose
 from ..ops.slices import Slice, Unslice
-from .factors import Monomial, bulk, monomial, product
+from .factors import Monomial, bulk, monomial, number_of, product
 from .facts import may_open, used_once
 from .pattern import RuleSet, node_rules
 from .scales import is_extreme, scales_far
@@ -304,6 +304,13 @@ def _spread_once(node: Tensor) -> Tensor | None:
     return None
 
 
+def _nothing_placed(node: Tensor) -> Tensor | None:
+    """Zeros at some places of zeros are zeros."""
+    x = node.inputs[0]
+    zero = isinstance(x.op, Full | BroadcastTo) and number_of(x.inputs[0]) == 0
+    return F.zeros_like(node) if zero and not isinstance(node.aval, tuple) else None
+
+
 MOVING = [Reshape, Transpose, Slice, Gather, Pick]
 
 
@@ -327,6 +334,8 @@ LINEAR = RuleSet(
         examples=[lambda X: (3.0 * X) @ np.ones((3, 2)), lambda x: (-x) @ x if x.ndim == 1 else None]),
     *node_rules("factor into zeros", [multiply, divide, negative], _factor_into_zeros, needs=[Unslice, ScatterAdd],
         tag="finite-real", examples=[lambda x: F.pad(x, 1) * 3 if x.ndim else None, lambda x: -F.pad(x, 2) if x.ndim else None]),
+    *node_rules("zeros among zeros", [Unslice, ScatterAdd], _nothing_placed, needs=[Full, BroadcastTo], tag="exact",
+        examples=[lambda x: F.pad(F.zeros_like(x), 1) if x.ndim and x.size else None]),
     *node_rules("multiple of the identity", [multiply, divide], _multiple_of_eye, needs=[Eye], tag="finite-real",
         examples=[lambda x: x.sum() * F.eye(3, 4, 1) if x.ndim else x * F.eye(3), lambda X: F.eye(2) / X.max()]),
     *node_rules("factor out of a sum", [Sum], _row_factor_out, needs=[multiply, divide], tag="finite-real", moderate=True,

@@ -1,6 +1,6 @@
 """Matrix products as they are written by hand: without the identity, and without a transpose around them.
 
-    A.T @ I = A.T        trace'(A @ X) = A.T        (U.T @ R).T = R.T @ U        (S.T @ A.T).T = A @ S
+    A.T @ I = A.T        trace'(A @ X) = A.T        (U.T @ R).T = R.T @ U        (S.T @ A.T).T = A @ S        0 @ W = 0
 
 The derivative of a trace is an identity matrix, and every product with it moves labels and computes nothing. The
 derivative with respect to a factor that was transposed is the transpose of a product, which is the product of the
@@ -12,13 +12,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..core import Tensor
+import numpy as np
+
+from ..core import Constant, Tensor
 from ..dims import same
 from ..dtypes import is_inexact
+from ..ops.creation import Full
 from ..ops.diagonal import Eye
 from ..ops.einsum import Einsum, contraction
 from ..ops.late import F
-from ..ops.shape import Transpose
+from ..ops.shape import BroadcastTo, Transpose
 from .factors import number_of
 from .facts import facts, used_once
 from .pattern import RuleSet, node_rules
@@ -56,6 +59,20 @@ def _without_identity(node: Tensor) -> Tensor | None:
     return None
 
 
+def _is_nothing(x: Tensor) -> bool:
+    """Whether all elements are 0, and known to be."""
+    if isinstance(x.op, Full | BroadcastTo):
+        x = x.inputs[0]
+    return isinstance(x.op, Constant) and x.op.value.size > 0 and not x.op.value.any()
+
+
+def _product_with_nothing(node: Tensor) -> Tensor | None:
+    """A product with a matrix of zeros is zeros, as x * 0 is 0."""
+    if not any([_is_nothing(x) and x not in facts.current.frozen for x in node.inputs]):
+        return None
+    return F.zeros_like(node)
+
+
 def _transposed_product(node: Tensor) -> Tensor | None:
     """(x @ y).T = y.T @ x.T, where nobody else needs x @ y."""
     inner = node.inputs[0]
@@ -87,6 +104,14 @@ MATRICES = RuleSet(
             lambda X: F.eye(X.shape[0]) @ X,
             lambda X: F.einsum("ij,jk,ik->k", X, F.eye(3), X) if X.shape[1] == 3 else None,
             lambda X: X.T @ _spread(X.shape[0]),
+        ],
+    ),
+    *node_rules(
+        "product with zeros", [Einsum], _product_with_nothing, needs=[Full, BroadcastTo, Constant], tag="finite-real",
+        examples=[
+            lambda X: X.T @ F.zeros((X.shape[0], 2)),
+            lambda X: F.einsum("ij,j->i", X, np.zeros(X.shape[1])) if X.size else None,
+            lambda X: F.full(X.shape[0], 0.0) @ X,
         ],
     ),
     *node_rules(

@@ -53,7 +53,9 @@ def do_together(outputs: Sequence[Tensor]) -> tuple[list[Tensor], NodeMap]:
     order = toposort(outputs)
     found: list[Tensor] = list(outputs)
     done: NodeMap = dict(zip(order, order, strict=True))
-    if any(isinstance(node.op, Checkpoint) for node in order):
+    if not any([_is_item(node) or isinstance(node.op, Einsum) for node in order]):
+        return found, done
+    if any([isinstance(node.op, Checkpoint) for node in order]):
         return found, done  # stacks take the memory that the user wants to save
     keep = current.where
     try:

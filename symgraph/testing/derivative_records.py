@@ -12,7 +12,7 @@ from ..ops.assembly import Of
 from ..ops.banded import SolveBanded
 from ..ops.base import as_tensor
 from ..ops.custom import custom_jvp, custom_vjp
-from ..ops.factored import lu_factor, lu_solve
+from ..ops.factored import SolveTriangle, inv_from_cholesky, lu_factor, lu_solve
 from ..ops.gram import WeightedGram
 from ..ops.late import F
 from ..roots import root
@@ -57,6 +57,22 @@ def _found_root(a: Any) -> Any:
     return root(lambda y: y * y - a, F.ones_like(a))
 
 
+TRIANGLES = [(below, transposed, unit) for below in (True, False) for transposed in (0, 1) for unit in (False, True)]
+
+
+def _all_triangles(a: Any, b: Any) -> Any:
+    return [make(SolveTriangle(*fields), a, b) for fields in TRIANGLES]
+
+
+def _numpy_triangles(a: Any, b: Any) -> Any:
+    found = []
+    for below, transposed, unit in TRIANGLES:
+        t = np.tril(a) if below else np.triu(a)
+        t = np.where(np.eye(len(a), dtype=bool), 1, t) if unit else t
+        found.append(np.linalg.solve(t.T if transposed else t, b))
+    return found
+
+
 def _twice_solved(a: Any, b: Any) -> Any:
     factors = lu_factor(a)
     return lu_solve(factors, b), lu_solve(factors, b, transposed=True)
@@ -98,6 +114,10 @@ DERIVATIVES: list[Record] = [
            reference=lambda x: np.sin(x) * np.exp(x), symbolic=[("n", 3)]),
     Record("implicit", _square_root, [(_p,), (np.asarray(2.0),), (_p[:0],)], reference=np.sqrt, symbolic=[("n",)]),
     Record("newton", _found_root, [(_p,), (np.asarray(2.0),), (_p[:1],)], reference=np.sqrt, symbolic=[("n",)]),
+    Record("solve_triangle", _all_triangles, [(_a, _p), (_a, _x.T), (_a + 0.5j * _a.T, _x.T + 0j)], order=0, symbolic=[("n", "n"), ("n", 2)],
+           reference=_numpy_triangles, sizes=({"n": 4}, {"n": 1}, {"n": 0})),
+    Record("inv_from_cholesky", lambda a: inv_from_cholesky(F.cholesky(a @ a.T + F.eye(a.shape[0], dtype=a.dtype))), [(_a,)], order=0,
+           symbolic=[("n", "n")], reference=lambda a: np.linalg.inv(a @ a.T + np.eye(len(a))), sizes=({"n": 4}, {"n": 1}, {"n": 0})),
     Record("lu_factor", _twice_solved, [(_a, _p), (_a, _x.T), (_a + 0.5j * _a.T, _x.T + 0j)],
            covers=("lu_factor", "lu_solve"), order=0, symbolic=[("n", "n"), ("n", 2)],
            reference=lambda a, b: (np.linalg.solve(a, b), np.linalg.solve(a.T, b))),

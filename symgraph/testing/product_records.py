@@ -114,12 +114,40 @@ def _numpy_symmetric(x: Any) -> Any:
     return (x + np.swapaxes(x, -1, -2)) / 2
 
 
+def _triangle(a: Any, part: str, trans: str, unit: bool) -> Any:
+    """The triangle of a matrix that is read."""
+    t = np.tril(a) if part == "lower" else np.triu(a)
+    if unit:
+        t = np.where(np.eye(a.shape[-1], dtype=bool), t.dtype.type(1), t)
+    return np.swapaxes(t, -1, -2) if trans == "T" else t
+
+
+def _numpy_cholesky_gradient(a: Any, g: Any) -> Any:
+    inverse = np.linalg.inv(np.linalg.cholesky(_numpy_symmetric(a)))
+    m = np.swapaxes(np.linalg.inv(inverse), -1, -2) @ g
+    s = np.swapaxes(inverse, -1, -2) @ (np.tril(m) + np.swapaxes(np.tril(m, -1), -1, -2)) @ inverse
+    return np.tril(s) - np.eye(a.shape[-1]) * s / 2
+
+
 LINALG = [
     Record("solve", lambda a, b: F.solve(a, b), [(_square(3, 3), _of(3, 2)), (_square(3, 3), _of(3)), (_square(2, 3, 3), _of(2, 3, 1)),
            (_square(1, 1), _of(1)), (_square(2, 2) + 1j * _of(2, 2), _complex(2))], reference=np.linalg.solve, dtypes="ifd",
            symbolic=[(3, 3), (3, "n")]),
     Record("solve of a size", lambda a, b: F.solve(a + 9 * F.eye(a.shape[0], dtype=a.dtype), b), [(_square(3, 3), _of(3))],
            covers=("solve",), symbolic=[("n", "n"), ("n",)], sizes=({"n": 4}, {"n": 1})),
+    *[Record(f"solve_triangular {part} {trans}{' unit' * unit}",
+             lambda a, b, trans=trans, part=part, unit=unit: F.solve_triangular(a, b, trans, part == "lower", unit),
+             [(_square(3, 3), _of(3, 2)), (_square(3, 3), _of(3)), (_square(2, 3, 3), _of(2, 3, 1)), (_square(2, 3, 3), _of(3)),
+              (_square(1, 1), _of(1)), (_square(2, 2) + 1j * _of(2, 2), _complex(2)), (_of(0, 0), _of(0))], dtypes="ifd",
+             covers=("solve_triangular",), symbolic=[("n", "n"), ("n", "m")], sizes=({"n": 3, "m": 2}, {"n": 1, "m": 1}, {"n": 0, "m": 2}),
+             reference=lambda a, b, trans=trans, part=part, unit=unit: np.linalg.solve(_triangle(a, part, trans, unit), b))
+      for part in ("lower", "upper") for trans in ("N", "T") for unit in (False, True)],
+    Record("cho_solve", lambda a, b: F.cho_solve(F.cho_factor(_symmetric(a)), b), [(_positive(3, 3), _of(3)), (_positive(2, 2, 2), _of(2, 2, 1))],
+           covers=("solve_triangular", "cholesky"), reference=lambda a, b: np.linalg.solve(_numpy_symmetric(a), b)),
+    Record("cholesky_gradient", lambda a, g: F.cholesky_gradient(F.cholesky(_symmetric(a)), g), [(_positive(3, 3), _of(3, 3)),
+           (_positive(2, 2, 2), _of(2, 2))], covers=("cholesky_gradient",), reference=_numpy_cholesky_gradient),
+    Record("half", lambda a: F.half(a), [(_of(3, 3),), (_of(2, 2, 2),), (_of(0, 0),)], reference=lambda a: (np.tril(a) + np.tril(a, -1)) / 2,
+           symbolic=[("n", "n")], sizes=({"n": 3}, {"n": 0})),
     Record("inv", lambda a: F.inv(a), [(_square(3, 3),), (_square(2, 2, 2),), (_square(1, 1),), (_square(2, 2) + 1j * _of(2, 2),)],
            reference=np.linalg.inv, dtypes="fd"),
     Record("det", lambda a: F.det(a), [(_square(3, 3),), (_square(2, 2, 2),), (_square(1, 1),), (_square(2, 2) + 1j * _of(2, 2),)],

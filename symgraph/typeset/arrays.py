@@ -23,6 +23,7 @@ from ..ops.linalg import Cholesky, Determinant, Inverse, SignLogDet, Solve
 from ..ops.reduce import Norm, OverAxes, Sum
 from ..ops.shape import BroadcastTo, Reshape, Transpose
 from ..ops.softmax import Rowwise
+from ..ops.triangular import SolveTriangular
 from . import names
 from .broadcasting import ones, stretched
 from .contractions import contraction, inner
@@ -223,6 +224,10 @@ def _solve(node: Tensor, a: Piece, b: Piece) -> Piece | None:
     return product([inverse, b])
 
 
+def _solve_triangular(node: Tensor, a: Piece, b: Piece) -> Piece | None:
+    return _solve(node, a.turned if node.op.transposed else a, b)  # type: ignore[attr-defined]
+
+
 def _item(node: Tensor, *xs: Piece) -> Piece | None:
     whole = node.inputs[0]
     if isinstance(whole.op, SignLogDet):
@@ -274,6 +279,7 @@ _RULES: dict[type, Callable[..., Piece | None]] = {
     DiagonalMatrix: _diagonal_matrix,
     Inverse: _inverse,
     Solve: _solve,
+    SolveTriangular: _solve_triangular,
     Determinant: lambda node, x: function("\\det", x),
     SignLogDet: lambda node, x: function("\\det", x),
     Cholesky: lambda node, x: function(operator("chol"), x),

@@ -141,7 +141,7 @@ def test_sizes_that_must_agree_are_checked_in_the_users_terms():
     with pytest.raises(sg.ShapeError) as caught:
         f(np.ones(64), np.ones(32))
     line = test_sizes_that_must_agree_are_checked_in_the_users_terms.__code__.co_firstlineno + 2
-    assert str(caught.value) == f"x has batch=64 but y has rows=32 (used together by x - y, test_function.py:{line})"
+    assert str(caught.value) == f"f: x has batch=64 but y has rows=32 (used together by x - y, test_function.py:{line})"
 
 
 def test_a_size_one_axis_does_not_broadcast_by_accident():
