@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from symgraph.core import Tensor, format_shape
+from symgraph.core import Tensor, format_shape, masked
 from symgraph.dims import Dim, Shape, Variable, evaluate
 from symgraph.dtypes import DType, is_complex
 from symgraph.errors import CompileError, DTypeError, ShapeError
@@ -108,6 +108,9 @@ def guarded(
     if restore is not None:
         scope["restore"] = restore
         result = f"restore({result})"
+    if kept is not None and kept.updated:
+        scope |= {"geterr": np.geterr, "or_undone": lambda call: or_undone(call, kept)}
+        steps += ['if "raise" in geterr().values():', f"    return or_undone(lambda: {result})"]
     steps.append(f"return {result}")
     if donate is not None or (kept is not None and not kept.whole):
         scope |= {"Shield": Shield, "starts": lambda: {stored.__code__: 0, **(kept.starts() if kept else {})}}
@@ -137,6 +140,18 @@ def _unchanged(kept: Kept, scope: dict[str, Any]) -> list[str]:
         tests.append(f"p{i}._array is not v{i}" + (f" or not v{i}.flags.writeable" if name in kept.updated else ""))
     scope["unfit"] = lambda: explain_unfit(kept, arrays)
     return [f"if {' or '.join(tests)}:", "    unfit()"]
+
+
+def or_undone(call: Callable[[], Any], kept: Kept) -> Any:
+    """`call()`; where the user has NumPy raise FloatingPointError, parameters are afterwards what they were before."""
+    arrays = [kept.parameters[name]._array for name in kept.updated]
+    before = [array.copy() for array in arrays]
+    try:
+        return call()
+    except FloatingPointError:
+        for array, old in zip(arrays, before, strict=True):
+            array[...] = old
+        raise
 
 
 def explain_unfit(kept: Kept, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
@@ -205,6 +220,8 @@ def converted(argument: Argument, value: Any) -> np.ndarray[Any, Any]:
         raise TypeError(f"{argument.name} got a tensor, which has no value; pass a number or an array")
     if type(value) is float and not argument.shape and argument.dtype.kind == "f":
         return np.array(value, argument.dtype)
+    if rule := masked(value):
+        raise DTypeError(f"{argument.name}: {rule}")
     literal = isinstance(value, bool | int | float | complex | list | tuple) and not isinstance(value, np.generic)
     try:
         array = np.asarray(value)

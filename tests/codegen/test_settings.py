@@ -139,3 +139,15 @@ def test_all_names_of_the_text_are_known() -> None:
             defined |= {t.id for t in targets if isinstance(t, ast.Name)}
     assert defined | {"os", "queue", "contextvars"} == NAMES
     assert "def cache" in body(cache)
+
+
+@pytest.mark.parametrize("style, shape", [("fast", (3,)), ("plain", (3,)), ("plain", ())])  # Python's floats never ask
+def test_a_call_that_overflows_under_errstate_leaves_parameters_as_they_were(style, shape):
+    p, q = sg.parameter(np.full(shape, 1.0), "p"), sg.parameter(np.full(shape, 1e308), "q")
+    f = sg.function([], sg.sum(p), {p: p + 1, q: q * 10}, style=style)
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        f()
+    assert np.all(p.value == 1) and np.all(q.value == 1e308)
+    with np.errstate(over="ignore"):
+        assert f() == np.sum(np.ones(shape))
+    assert np.all(p.value == 2) and np.all(np.isinf(q.value))
