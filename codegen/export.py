@@ -7,6 +7,7 @@ an identifier that was given out once, and what the user wrote appears only insi
 
 from __future__ import annotations
 
+import keyword
 import os
 import re
 import secrets
@@ -24,7 +25,7 @@ from symgraph.errors import CompileError
 from symgraph.ops.code import dtype as dtype_code
 
 from . import shield
-from .names import Names
+from .names import Names, identifier
 from .program import Check
 from .runtime import Argument
 from .support import body
@@ -86,6 +87,9 @@ def _target(path: str | os.PathLike[str]) -> Path:
     target = Path(path)
     if target.suffix != ".py":
         raise CompileError(f"export writes a Python module, so the path must end in .py: {str(target)!r}")
+    if not target.stem.isidentifier() or keyword.iskeyword(target.stem):
+        cure = identifier(target.stem, "module")
+        raise CompileError(f"a module named {target.name!r} cannot be imported; choose a name such as {cure}.py")
     if target.stem in ("numpy", "scipy", "os", "functools", "math"):
         raise CompileError(f"a module named {target.name} would hide the {target.stem} it imports; choose another name")
     if not target.parent.is_dir():
@@ -241,6 +245,8 @@ class _Module:
             def {self.as_array}(name, value, dtype, ndim):
                 """`value` as an array of `dtype` with `ndim` axes, cast only where no value can be lost."""
                 array, dtype = np.asarray(value), np.dtype(dtype)
+                if hasattr(value, "filled") and np.ma.is_masked(value):
+                    raise TypeError(f"{{name}} has masked elements, and the mask would be lost")
                 kinds = {{"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}}
                 if array.dtype.kind not in kinds:
                     raise TypeError(f"{{name}} must hold {{dtype}} numbers, not {{array.dtype}}")

@@ -8,11 +8,11 @@ the call, so that no two in use at one step overlap.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from symgraph.core import Tensor
-from symgraph.dims import Shape, evaluate, variables
+from symgraph.dims import Shape
 from symgraph.dtypes import DType
+from symgraph.expected import expected
 
 NOMINAL = 64
 """The size that a symbolic dimension is taken to have where sizes must be compared before any call."""
@@ -40,16 +40,15 @@ class Storage:
     """The user's name for the first of its values that has one."""
 
 
-@lru_cache(maxsize=4096)
 def _nominal(shape: Shape) -> int:
     count = 1
     for size in shape:
-        count *= size if isinstance(size, int) else max(1, evaluate(size, dict.fromkeys(variables(size), NOMINAL)))
+        count *= size if isinstance(size, int) else expected(size, NOMINAL)
     return count
 
 
 def nominal_bytes(x: Tensor) -> int:
-    """The bytes of a value where every symbolic dimension is `NOMINAL`."""
+    """The bytes of a value where symbolic dimensions are as the user expects them, or else `NOMINAL`."""
     aval = x.aval
     if not isinstance(aval, tuple):
         return _nominal(aval.shape) * int(aval.dtype.itemsize)

@@ -284,8 +284,8 @@ def _row(x: Tensor, at: int) -> Tensor:
 def _result(y: Any, path: str) -> Tensor:
     try:
         return as_tensor(y)
-    except TypeError as error:
-        raise TypeError(f"vmap: result{path} of the function is not a tensor: {error}") from None
+    except TypeError:
+        raise TypeError(f"vmap: result{path} of the function is not a tensor, but {describe(y)}") from None
 
 
 def _put(y: Tensor, at: Axis, to: Any, size: Size) -> Tensor:

@@ -22,8 +22,12 @@ MOST_THREADS = 1024
 MOST_TILE = 1 << 30
 
 
-def check_options(backend: str, style: str, threads: int | None, tile: int | None) -> None:
+def check_options(backend: str, style: str, threads: int | None, tile: int | None, name: str | None = None) -> None:
     """The options of `function`."""
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name={name!r} must be a string, or None for 'f'")
+    if name == "":
+        raise CompileError("name='' must be a string that is not empty, or None for 'f'")
     if backend != "numpy":
         raise CompileError(f"backend={backend!r} is not available; the backend is 'numpy'")
     if style not in ("fast", "plain"):
@@ -43,6 +47,17 @@ def check_options(backend: str, style: str, threads: int | None, tile: int | Non
             f"the environment variable SYMGRAPH_CACHE_BYTES={size!r} must be a positive number of bytes, such as 1048576; "
             "leave it out to ask the system"
         )
+
+
+def check_sizes(sizes: Mapping[str, int] | None, leaves: list[Tensor]) -> None:
+    """The dimensions that a plan is made for."""
+    known = {v.name for x in leaves for v in variables(*x.shape)}
+    for name, size in (sizes or {}).items():
+        if name not in known:
+            have = f"they have {', '.join(sorted(known))}" if known else "they have none"
+            raise CompileError(f"sizes={dict(sizes or {})!r}: no input has a dimension called {name!r}; {have}")
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise CompileError(f"sizes={dict(sizes or {})!r}: {name} must be a positive int")
 
 
 def _is_count(value: Any, most: int) -> bool:
@@ -137,14 +152,13 @@ def advances(nodes: list[Tensor], changes: list[tuple[Parameter, Tensor]]) -> li
 
 def check_leaves(leaves: list[Tensor], keys: list[str], given: list[Tensor], outputs_known: bool) -> None:
     """Every symbol that is needed is an input, and every input is needed."""
-    reached, known = set(toposort(given)), set(leaves)
+    reached = set(toposort(given))
     order = needed(given)
+    known = set(leaves)
     missing = [x for x in order if isinstance(x.op, Symbol) and x not in known]
     if missing:
-        names = ", ".join(f"{describe(x)}{_made(x)}" for x in missing)
-        raise CompileError(
-            f"the outputs depend on {names}, which {'is' if len(missing) == 1 else 'are'} not among the inputs"
-        )
+        which = "is" if len(missing) == 1 else "are"
+        raise CompileError(f"the outputs depend on {places(missing)}, which {which} not among the inputs")
     stray = [x for x in order if not x.inputs and not isinstance(x.op, Symbol | Constant | ParameterLeaf | Primitive)]
     if stray:
         raise CompileError(
@@ -153,6 +167,17 @@ def check_leaves(leaves: list[Tensor], keys: list[str], given: list[Tensor], out
     for x, key in zip(leaves, keys, strict=True):
         if x not in reached and outputs_known and not gives_dimension(x, order):
             raise CompileError(f"the input {key!r} ({describe(x)}) is not used by the outputs; leave it out")
+
+
+def without_value(outputs: list[Tensor], values: Any) -> list[Tensor]:
+    """The symbols that the outputs need and that have no value."""
+    known = set(values)
+    return [x for x in needed(outputs) if isinstance(x.op, Symbol) and x not in known]
+
+
+def places(symbols: list[Tensor]) -> str:
+    """`x (3,) float64 (made at model.py:2), y ...`"""
+    return ", ".join(f"{describe(x)}{_made(x)}" for x in symbols)
 
 
 def needed(outputs: list[Tensor]) -> list[Tensor]:

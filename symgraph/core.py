@@ -13,6 +13,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import operator
+import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -501,9 +502,13 @@ def symbol(name: str, shape: Any = (), dtype: Any = "float64") -> Tensor:
 def symbols(names: str, shape: Any = (), dtype: Any = "float64") -> tuple[Tensor, ...]:
     """Several symbols of one shape and dtype, from names separated by spaces or commas.
 
+    Raises `TypeError` for names that are not in a string.
+
     >>> [x.name for x in symbols("mu, sigma y")]
     ['mu', 'sigma', 'y']
     """
+    if not isinstance(names, str):
+        raise TypeError(f'symbols takes names in one string, such as "x y z", not {describe(names)}')
     return tuple(symbol(name, shape, dtype) for name in names.replace(",", " ").split())
 
 
@@ -570,6 +575,8 @@ def weak_constant(value: bool | int | float | complex) -> Tensor:
 
 def as_array(value: Any, dtype: Any = None) -> np.ndarray[Any, Any]:
     """A read-only private copy of `value` in a supported dtype."""
+    if rule := masked(value):
+        raise DTypeError(rule)
     try:
         array = np.array(value, dtype=None if dtype is None else as_dtype(dtype), order="C")
     except (ValueError, TypeError, OverflowError) as error:
@@ -579,6 +586,22 @@ def as_array(value: Any, dtype: Any = None) -> np.ndarray[Any, Any]:
     array = array.astype(as_dtype(array.dtype), copy=False)
     array.flags.writeable = False
     return array
+
+
+def masked(value: Any) -> str:
+    """What is wrong with a masked array, whose mask no computation would see; empty for any other value.
+
+    >>> masked(np.ma.array([1.0, 2.0], mask=[False, True]))
+    '1 of 2 elements are masked, and the mask would be lost. Give x.filled(value), and the mask as an array of its own'
+    """
+    ma = sys.modules.get("numpy.ma")  # loaded by whoever has a masked array
+    if ma is None or not isinstance(value, ma.MaskedArray) or not ma.is_masked(value):
+        return ""
+    count = int(ma.count_masked(value))
+    return (
+        f"{count} of {value.size} elements are masked, and the mask would be lost. Give x.filled(value), and the mask as an "
+        "array of its own"
+    )
 
 
 # Walks ---------------------------------------------------------------------------------------------------------------

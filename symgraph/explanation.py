@@ -61,6 +61,8 @@ def explain(outputs: Any, rewrites: bool = True, *, within: Any = None, sizes: M
     roots = [_tensor(leaf) for leaf in flatten(outputs)[0]]
     if not roots:
         raise TypeError("there is nothing to explain: no tensor was given")
+    if not any(isinstance(leaf, Tensor | Structured) for leaf in flatten(outputs)[0]):
+        raise TypeError(f"{describe(outputs)} is a value, and there is nothing to explain about it; give a tensor")
     if isinstance(outputs, Tensor):
         lines = [*node_story(outputs), ""]
     else:
@@ -79,8 +81,10 @@ def _placed(node: Any, within: Any) -> tuple[Tensor, Context]:
 def _tensor(leaf: Any) -> Tensor:
     try:
         return as_tensor(leaf)
-    except TypeError as error:
-        raise TypeError(f"explain takes tensors, a nesting of them, or a compiled Function: {error}") from None
+    except TypeError:
+        raise TypeError(
+            f"explain takes tensors, a nesting of them, or a compiled Function, not {describe(leaf)}"
+        ) from None
 
 
 __all__ = ["explain"]

@@ -25,15 +25,19 @@ from .checking import (
     advances,
     check_leaves,
     check_options,
+    check_sizes,
     checked_updates,
     dimension_checks,
     gives_dimension,
     named_inputs,
+    places,
     strong,
+    without_value,
 )
 from .core import Symbol, Tensor, building, describe, toposort
 from .dims import Dim
 from .errors import CompileError
+from .expected import expecting
 from .failing import tell
 from .naming import name_steps, positions, restorer, source_names
 from .ops.base import as_tensor
@@ -85,8 +89,8 @@ class Function:
         """For nodes of which only a multiple is computed, such as a learning rate times a gradient: that multiple."""
         self.where: Location | None = None
         """The user's line that compiled it."""
-        self.passes: tuple[bool, str, bool] = (True, "fast", True)
-        """Whether the graph was optimized, for which style, and with stacks: the options of `rewritten`."""
+        self.passes: dict[str, Any] = {}
+        """The options of `rewritten` that the graph was compiled with."""
 
     def __call__(self, /, *args: Any, **by_name: Any) -> Any:
         """The outputs for these arguments, by position or by name.
@@ -193,9 +197,8 @@ class Function:
         for old, new in (parameters or {}).items():
             names = [n for n, p in self.parameters.items() if p is old]
             if not names:
-                raise CompileError(
-                    f"{describe(old)} is no parameter of {self.name}; it has {', '.join(self.parameters)}"
-                )
+                known = f"it has {', '.join(self.parameters)}" if self.parameters else "it has none"
+                raise CompileError(f"{describe(old)} is no parameter of {self.name}; {known}")
             made = new if isinstance(new, Parameter) else parameter(new, old.name or "p")
             if made.dtype != old.dtype or made.shape != old.shape:
                 raise CompileError(
@@ -285,8 +288,10 @@ def function(
     of its largest array, by default so many that it stays in the cache of the machine. Results do not depend on the
     number of threads. Sums over blocks depend on the size of a block, by rounding.
 
-    With `memory`, values are computed again where keeping them would take more than so many bytes between the arguments
-    and the results; symbolic dimensions are planned to be as in `sizes`. `Function.memory` tells what a call takes.
+    Products are computed in the order that is cheapest where symbolic dimensions are as in `sizes`, such as
+    `{"batch": 8}`; by default each counts as a few hundred. The function is right for all sizes. With `memory`, values
+    are computed again where keeping them would take more than so many bytes between the arguments and the results at
+    these sizes. `Function.memory` tells what a call takes.
 
     Raises `CompileError` for inputs that are not symbols, are named alike, are missing or unused, for updates of something
     that is no parameter, for options out of range and for a budget that cannot be met; `ShapeError` and `DTypeError` for
@@ -298,7 +303,7 @@ def function(
     >>> f(0.0)
     np.float64(1.0)
     """
-    check_options(backend, style, threads, tile)
+    check_options(backend, style, threads, tile, name)
     leaves, keys = named_inputs(inputs)
     results, _ = flatten(outputs)
     for result, path in zip(results, paths(outputs), strict=True):
@@ -314,8 +319,10 @@ def function(
     given = [*nodes, *[new for _, new in changes]]
     check_leaves(leaves, keys, given, outputs_known=bool(results) or bool(changes))
     checks = dimension_checks(leaves, given)
+    check_sizes(sizes, leaves)
+    passes: dict[str, Any] = {"optimize": optimize, "style": style, "stacks": memory is None, "sizes": sizes}
     with np.errstate(all="ignore"):  # constants are computed here, under whatever settings the caller has
-        lowered, mapping, quiet, multiples = rewritten(given, optimize, style, memory is None)
+        lowered, mapping, quiet, multiples = rewritten(given, **passes)
     if memory is not None:
         lowered, step = within(lowered, memory, sizes, order_in_memory if style == "fast" and optimize else toposort)
         mapping, multiples = compose(mapping, step), compose(multiples, step)
@@ -336,7 +343,7 @@ def function(
         tile=tile,
         quiet=quiet,
     )
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), expecting(sizes):
         scalar = emit_scalar(program) if optimize and style == "fast" else None
         source = scalar or codegen.emit(program, style if optimize else "plain")
     arguments = [
@@ -351,14 +358,14 @@ def function(
         source.text, program.name, arguments, checks, source.constants, parameters, restorer(outputs), returned, updated
     )
     made.program, made.details, made.written = program, source, tuple(given)
-    made.became, made.multiples, made.passes = mapping, multiples, (optimize, style, memory is None)
+    made.became, made.multiples, made.passes = mapping, multiples, passes
     made.where = user_location()
     return made
 
 
 def _function_name(name: str | None) -> str:
     """An identifier that nothing else in the generated module goes by."""
-    made = identifier(name, "f") if name else "f"
+    made = "f" if name is None else identifier(name, "f")
     return f"{made}_" if made in NAMES else made
 
 
@@ -370,16 +377,21 @@ def evaluate(outputs: Any, values: Mapping[Tensor, Any] | None = None) -> Any:
     >>> evaluate((x * x).sum(), {x: [1.0, 2.0]})
     np.float64(5.0)
     """
+    if values is not None and not isinstance(values, Mapping):
+        raise CompileError(f"evaluate takes a dict {{symbol: value}}, not {describe(values)}")
     given = dict(values or {})
     for key in given:
         if not isinstance(key, Tensor) or not isinstance(key.op, Symbol):
             cure = "; substitute replaces other nodes" if isinstance(key, Tensor) else ""
             raise CompileError(f"evaluate takes {{symbol: value}}, and {describe(key)} is no symbol{cure}")
-    leaves, _ = flatten(outputs)
-    reached = dict.fromkeys(toposort([as_tensor(leaf) for leaf in leaves]))
+    leaves = [as_tensor(leaf) for leaf in flatten(outputs)[0]]
+    if missing := without_value(leaves, given):
+        pairs = ", ".join(f"{describe(x, short=True)}: ..." for x in missing)
+        raise CompileError(f"evaluate has no value for {places(missing)}; give evaluate(outputs, {{{pairs}}})")
+    reached = dict.fromkeys(toposort(leaves))
     used = [x for x in given if x in reached or gives_dimension(x, reached)]
     inputs = {f"x{i}": x for i, x in enumerate(used)} if len({x.op.label for x in used}) < len(used) else used  # type: ignore[attr-defined]
-    return function(inputs, outputs)(*[given[x] for x in used])
+    return function(inputs, outputs, name="evaluate")(*[given[x] for x in used])
 
 
 __all__ = ["Function", "Parameter", "evaluate", "function", "parameter"]

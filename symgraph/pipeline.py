@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .core import Tensor, toposort
+from .expected import expecting
 from .hazards import is_harmless
 from .ops.base import Primitive
 from .ops.elementwise import MaskedMultiply, Where
@@ -26,11 +29,17 @@ Trail = list[tuple[str, Fired, NodeMap]]
 
 
 def rewritten(
-    given: list[Tensor], optimize: bool, style: str = "fast", stacks: bool = True, trail: Trail | None = None
+    given: list[Tensor],
+    optimize: bool = True,
+    style: str = "fast",
+    stacks: bool = True,
+    sizes: Mapping[str, int] | None = None,
+    trail: Trail | None = None,
 ) -> tuple[list[Tensor], NodeMap, frozenset[str], NodeMap]:
     """The graph ready for emission, the successor of every node as written, and the warnings that are harmless.
 
-    Without `stacks`, values that are needed one after the other are not kept together, which takes less memory.
+    Without `stacks`, values that are needed one after the other are not kept together, which takes less memory. Products
+    are planned for symbolic dimensions as in `sizes`.
     The fourth result has the nodes of which only a multiple is computed, such as gradients times a learning rate, and these
     multiples. Where a `trail` is given, each pass adds to it what it did.
     """
@@ -63,13 +72,15 @@ def rewritten(
                 fired = None if trail is None else []
                 nodes, step = rewrite(nodes, SIMPLIFY, fired=fired)
                 mapping, multiples = _followed(mapping, "rewritten", step, fired, trail), compose(multiples, step)
-        nodes, step = plan_contractions(nodes)
+        with expecting(sizes):
+            nodes, step = plan_contractions(nodes)
         mapping, multiples = _followed(mapping, "contraction planned", step, [], trail), compose(multiples, step)
         nodes, step = share_factorizations(nodes, style == "fast")
         mapping, multiples = _followed(mapping, "factorization shared", step, [], trail), compose(multiples, step)
         if style == "fast":
             if stacks:
-                nodes, step = do_together(nodes)
+                with expecting(sizes):
+                    nodes, step = do_together(nodes)
                 mapping, multiples = _followed(mapping, "done together", step, [], trail), compose(multiples, step)
             nodes, step = order_sums(nodes)
             mapping, multiples = _followed(mapping, "terms ordered", step, [], trail), compose(multiples, step)

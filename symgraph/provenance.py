@@ -106,7 +106,11 @@ _INTERNAL = (
     "<__array_function__",
     "<frozen",
 )
-_DISPATCH = tuple(os.path.join(_HERE, name) for name in ("operators.py", "numpy_api.py"))
+_DISPATCH = (
+    *(os.path.join(_HERE, name) for name in ("operators.py", "numpy_api.py")),
+    os.path.abspath(contextlib.__file__),
+)
+"""Files whose functions stand between the user and the function that is called."""
 _DEMO = os.path.join(_HERE, "demo") + os.sep  # written as a user writes, so its lines are a user's lines
 
 

@@ -183,7 +183,7 @@ def _compiled(options: Options, module: ModuleType, outputs: Any) -> Function:
     if not isinstance(outputs, Function):
         inputs, style = _arguments(outputs), options.style or "fast"
         return function(inputs, outputs, name=module.__name__.rpartition(".")[2], style=style, comments=comments)
-    optimize, style, _ = outputs.passes
+    optimize, style = (outputs.passes.get(k, default) for k, default in (("optimize", True), ("style", "fast")))
     if comments and options.style in (None, style if outputs.program else None):
         return outputs
     if (program := outputs.program) is None:

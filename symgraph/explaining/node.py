@@ -169,7 +169,7 @@ def _compiled(node: Tensor, context: Context) -> list[str]:
         return first(told, MOST_STEPS) or ["made by rewriting, on the way to what uses it"]
     multiple = f.multiples.get(node)
     lines = _became(node, f.became) if multiple is None else [f"as a multiple of it: {formula(multiple)}"]
-    steps = history(Rewriting.of(f.written, *f.passes).trail, [node]).get(node, [])
+    steps = history(Rewriting.of(f.written, **f.passes).trail, [node]).get(node, [])
     for rule, before, after in steps[:MOST_STEPS]:
         lines += [f"    {line}" for line in arrow(before, after, f"{rule}: ")]
     if len(steps) > MOST_STEPS:

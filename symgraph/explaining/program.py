@@ -24,7 +24,7 @@ MOST_ROWS = 40
 def function_story(f: Function, rewrites: bool, sizes: Mapping[str, int] | None) -> list[str]:
     """What there is to tell of a compiled function, section by section."""
     lines = indented([safe(repr(f).strip("<>"))], 0)
-    lines += Rewriting.of(f.written, *f.passes).report(rewrites)
+    lines += Rewriting.of(f.written, **f.passes).report(rewrites)
     found = source_map(f)
     sections = {
         "hazards": _hazards(f),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..core import Tensor, rebuild, toposort
 from ..pipeline import Trail, rewritten
@@ -39,10 +39,10 @@ class Rewriting:
     trail: Trail
 
     @classmethod
-    def of(cls, roots: Sequence[Tensor], optimize: bool = True, style: str = "fast", stacks: bool = True) -> Rewriting:
+    def of(cls, roots: Sequence[Tensor], **passes: Any) -> Rewriting:
         """Run the passes of `function` again, and note what each does."""
         trail: Trail = []
-        nodes, *_ = rewritten(list(roots), optimize, style, stacks, trail)
+        nodes, *_ = rewritten(list(roots), trail=trail, **passes)
         return cls(tuple(roots), tuple(nodes), trail)
 
     def report(self, places: bool = True) -> list[str]:

@@ -223,13 +223,22 @@ def as_tensor(value: Any) -> Tensor:
         return weak_constant(value)
     if isinstance(value, Dim):
         return F.dim_value(value)
+    if rule := _unusable(value):
+        raise misuse(DTypeError, rule)
+    return constant(value if isinstance(value, list | tuple) else np.asarray(value))
+
+
+def _unusable(value: Any) -> str:
+    """Why a value is no operand and what to give in its place; empty for one that is."""
     if isinstance(value, list | tuple):
-        if any(isinstance(item, Tensor) for item in value):
-            raise TypeError("a list of tensors is not a tensor; join them with stack or concatenate")
-        return constant(value)
-    if hasattr(value, "__array__"):
-        return constant(np.asarray(value))
-    raise TypeError(f"{describe(value)} of type {type(value).__name__} cannot be used as a tensor")
+        joined = any(isinstance(item, Tensor) for item in value)
+        return "a list of tensors is not a tensor. Join them with stack or concatenate" if joined else ""
+    if isinstance(value, Tensor | Dim | bool | int | float | complex) or hasattr(value, "__array__"):
+        return ""
+    return (
+        f"{describe(value)} of type {type(value).__name__} cannot be used as a tensor. Give a tensor, a number, or an array "
+        "or list of numbers"
+    )
 
 
 def strong(value: Any) -> Tensor:
@@ -269,7 +278,11 @@ _ARITHMETIC = {np.add, np.subtract, np.multiply, np.divide, np.floor_divide, np.
 
 def promoted(name: str, like: np.ufunc, args: Sequence[Any]) -> list[Tensor]:
     """The operands as tensors in the dtypes in which the ufunc `like` would compute."""
-    xs = [as_tensor(a) for a in args]
+    try:
+        xs = [as_tensor(a) for a in args]
+    except DTypeError as error:
+        rule = next(filter(None, map(_unusable, args)), str(error))
+        raise located_error(DTypeError, name, args, rule) from None
     try:
         dtypes, _ = resolve(like, *[promotion_type(x) for x in xs])
     except DTypeError as error:

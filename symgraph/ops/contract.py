@@ -14,6 +14,7 @@ from ..dims import Size
 from ..dtypes import promote
 from ..errors import ShapeError
 from .base import as_tensor, axis_of, cast, promoted, promotion_type
+from .diagonal import Eye
 from .einsum import contraction
 from .late import F
 
@@ -233,6 +234,8 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Tensor:
 def kron(a: Any, b: Any) -> Tensor:
     """The Kronecker product: every element of `a` replaced by it times `b`; of equal rank after axes of 1 in front."""
     x, y = promoted("kron", np.multiply, (a, b))
+    if all([isinstance(z.op, Eye) and not z.op.k and dims.same(z.op.rows, z.op.columns) for z in (x, y)]):
+        return F.eye(x.shape[0] * y.shape[0], dtype=x.dtype)
     rank = max(x.ndim, y.ndim)
     x, y = (F.expand_dims(z, tuple(range(rank - z.ndim))) if z.ndim < rank else z for z in (x, y))
     left, right = [("x", i) for i in range(rank)], [("y", i) for i in range(rank)]

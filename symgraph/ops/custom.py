@@ -121,6 +121,19 @@ class WithRule:
     def _ready(self) -> None:
         raise NotImplementedError
 
+    def _called(self, given: Callable[..., Any], args: Sequence[Any], spelled: str, symbols: list[Tensor]) -> Any:
+        """What a function of the rule returns, which must take these arguments."""
+        try:
+            inspect.signature(given).bind(*args)
+        except ValueError:  # Python does not know what it takes
+            pass
+        except TypeError as error:
+            role = spelled.partition("(")[0]
+            rule = f"the {role} that was given, {describe(given)}, does not take {len(args)} arguments ({error})"
+            what = f"{type(self).__name__} of {self.of}"
+            raise located_error(GradientError, what, symbols, f"{rule}. It is called as {spelled}") from None
+        return given(*args)
+
     def _rule(
         self, arguments: Any, symbols: list[Tensor], outputs: list[Tensor], rebuilt: Rebuild, seeds: list[Tensor]
     ) -> list[Tensor]:
@@ -199,7 +212,7 @@ class custom_vjp(WithRule):
         self, arguments: Any, symbols: list[Tensor], outputs: list[Tensor], rebuilt: Rebuild, seeds: list[Tensor]
     ) -> list[Tensor]:
         assert self._forward is not None and self._backward is not None
-        found = self._forward(*arguments)
+        found = self._called(self._forward, arguments, "forward(*args)", symbols)
         if not isinstance(found, tuple) or len(found) != 2:
             raise located_error(
                 GradientError, f"custom_vjp of {self.of}", symbols,
@@ -207,7 +220,7 @@ class custom_vjp(WithRule):
             )  # fmt: skip
         self._same_as_primal(found[0], outputs, rebuilt)
         cts = self._seeds(outputs, seeds, "ct")
-        pulled = self._backward(found[1], rebuilt(cts))
+        pulled = self._called(self._backward, (found[1], rebuilt(cts)), "backward(residuals, ct)", symbols)
         if not isinstance(pulled, tuple | list) or len(pulled) != len(arguments):
             count = f"{len(pulled)} values" if isinstance(pulled, tuple | list) else describe(pulled)
             raise located_error(
@@ -281,7 +294,8 @@ class custom_jvp(WithRule):
     ) -> list[Tensor]:
         assert self._rule_given is not None
         leaves, restore = flatten(arguments)
-        found = self._rule_given(arguments, restore(self._seeds(leaves, seeds, "t")))
+        given_to = arguments, restore(self._seeds(leaves, seeds, "t"))
+        found = self._called(self._rule_given, given_to, "rule(primals, tangents)", symbols)
         if not isinstance(found, tuple) or len(found) != 2:
             raise located_error(
                 GradientError, f"custom_jvp of {self.of}", symbols,

@@ -66,7 +66,7 @@ class SolveLU(Primitive):
         sizes = [n for n in b.aval.shape if not isinstance(n, int)]
         if not sizes:
             return made
-        test = " and ".join(code.size(n).within(code.AND) for n in sizes)
+        test = " and ".join(dict.fromkeys(code.size(n).within(code.AND) for n in sizes))
         return Code(f"{made} if {test} else {b.atom}.copy()", code.TERNARY)
 
     def evaluate(self, *values: Any) -> Any:
@@ -91,7 +91,8 @@ class SolveTriangle(Primitive):
     def statements(self, out: str, a: Code, b: Code) -> list[str]:
         turned, letter = Code(f"{a.atom}.T"), _letter(a.aval)
         lower, unit = int(not self.below), int(self.unit)
-        guard = " and ".join(code.size(n).within(code.AND) for n in b.aval.shape if not isinstance(n, int))
+        sizes = [code.size(n).within(code.AND) for n in b.aval.shape if not isinstance(n, int)]
+        guard = " and ".join(dict.fromkeys(sizes))
         if b.aval.ndim > 1:
             told = {"side": 1, "lower": lower or None, "trans_a": self.transposed or None, "diag": unit or None}
             made = code.call(f"scipy.linalg.blas.{letter}trsm", 1.0, turned, Code(f"{b.atom}.T"), **told)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..autodiff import substitute
+from ..checking import places, without_value
 from ..core import Symbol, Tensor, describe
 from ..errors import CompileError, ShapeError, SymgraphError
 from ..function import Function, function
@@ -152,6 +153,7 @@ def _run(
     if isinstance(maxiter, bool) or not isinstance(maxiter, int) or maxiter < 0:
         raise ValueError(f"maxiter={maxiter!r} must be a whole number that is not negative")
     of, xs, starts, restore = _started(of, variables, x0)
+    _check_data(of, data)
     step = methods[method](xs, of, **options)
     limit = float(np.finfo(step.optimality.dtype).eps) ** 0.5 if gtol is None else number("gtol", gtol)
     call, measure = _compiled(step, data or {})
@@ -170,6 +172,16 @@ def _run(
     return OptimizeResult(
         restore([x.value[()] for x in xs]), fun, optimality, nit, status < 2, status, message, tuple(history)
     )
+
+
+def _check_data(of: Any, data: Any) -> None:
+    """That every symbol has a value."""
+    if data is not None and not isinstance(data, Mapping):
+        raise CompileError(f"data must be a dict {{symbol: value}}, not {describe(data)}")
+    leaves = [leaf for leaf in flatten(of)[0] if isinstance(leaf, Tensor)]
+    if missing := without_value(leaves, data or {}):
+        pairs = ", ".join(f"{describe(x, short=True)}: ..." for x in missing)
+        raise CompileError(f"there is no value for {places(missing)}; give data={{{pairs}}}")
 
 
 def _started(of: Any, variables: Any, x0: Any) -> tuple[Any, list[Parameter], list[Any], Callable[[Any], Any]]:

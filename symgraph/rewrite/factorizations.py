@@ -2,6 +2,8 @@
 
     solve(L, b), L triangular              ->   solve_triangular(L, b)
     solve(L @ L.T, b)                      ->   two triangular systems
+    solve(A, b), inv(A), ... of a symmetric
+    A beside cholesky(A)                   ->   those of its factor
     solve(A, b), solve(A.T, c), inv(A),
     slogdet(A), det(A), of one A           ->   lu = factor(A);  solve(lu, b), solve(lu, c, transposed), ...
     svdvals(A), svd(A)                     ->   svd(A), and its values
@@ -22,7 +24,7 @@ from typing import NamedTuple
 from ..core import Body, Bound, Item, Tensor, make, rebuild, toposort, with_bodies
 from ..ops.diagonal import Triangle
 from ..ops.einsum import Einsum
-from ..ops.factored import SolveTriangle, lu_det, lu_factor, lu_slogdet, lu_solve
+from ..ops.factored import SolveTriangle, inv_from_cholesky, lu_det, lu_factor, lu_slogdet, lu_solve
 from ..ops.late import F
 from ..ops.linalg import QR, Cholesky, Determinant, Inverse, SignLogDet, Solve
 from ..ops.mapped import MapRows
@@ -30,6 +32,7 @@ from ..ops.shape import Transpose
 from ..ops.singular import SVD, SingularValues
 from ..ops.triangular import Half, SolveTriangular
 from .engine import Mapping
+from .symmetry import is_symmetric
 
 Factors = tuple[Tensor, Tensor]
 
@@ -53,7 +56,8 @@ def share_factorizations(outputs: Sequence[Tensor], fast: bool = True) -> tuple[
     order = toposort(outputs)
     if not any(isinstance(node.op, _OURS) or node.op.bodies for node in order):
         return list(outputs), dict(zip(order, order, strict=True))
-    shared = _shared(order) if has_lapack() else set()
+    definite = _definite(order) if has_lapack() else {}
+    shared = _shared(order, definite) if has_lapack() else set()
     decomposed = {node.inputs[0]: node.op for node in order if isinstance(node.op, SVD)}
     done: Mapping = {}
     factors: dict[Tensor, Factors] = {}
@@ -66,11 +70,16 @@ def share_factorizations(outputs: Sequence[Tensor], fast: bool = True) -> tuple[
         elif system is not None and system.matrix in shared:
             matrix = system.matrix
             new = lu_solve(_factors(factors, matrix, done), done[node.inputs[1]], system.transposed)
+        elif system is not None and system.matrix in definite:
+            factor = definite[system.matrix]
+            both = System(factor, transposed=False, part="lower")
+            new = _both_triangular(both, _rebuilt(factor, done), done[node.inputs[1]], fast)
+        elif isinstance(whole.op, _OTHERS) and whole.inputs[0] in definite:
+            new = _from_cholesky(node, new, _rebuilt(definite[whole.inputs[0]], done))
         elif isinstance(whole.op, _OTHERS) and whole.inputs[0] in shared:
             new = _from_factors(node, new, _factors(factors, whole.inputs[0], done))
         elif isinstance(node.op, Solve) and has_lapack() and (root := _root(node.inputs[0])) is not None:
-            inner = _triangular(root, done[root.matrix], done[node.inputs[1]], fast)
-            new = _triangular(root._replace(transposed=not root.transposed), done[root.matrix], inner, fast)
+            new = _both_triangular(root, done[root.matrix], done[node.inputs[1]], fast)
         elif isinstance(node.op, SingularValues) and node.inputs[0] in decomposed:
             new = make(Item(1), make(decomposed[node.inputs[0]], done[node.inputs[0]]))
         done[node] = new
@@ -134,7 +143,42 @@ def _triangular(system: System, matrix: Tensor, b: Tensor, fast: bool) -> Tensor
     return make(op(system.part == "lower", 1 if system.transposed else 0, system.unit), matrix, b)
 
 
+def _both_triangular(root: System, matrix: Tensor, b: Tensor, fast: bool) -> Tensor:
+    """The solution for a matrix of which a root is known."""
+    return _triangular(root._replace(transposed=not root.transposed), matrix, _triangular(root, matrix, b, fast), fast)
+
+
 _OTHERS = (Inverse, SignLogDet, Determinant)
+
+
+def _definite(order: Sequence[Tensor]) -> dict[Tensor, Tensor]:
+    """The symmetric matrices that have a Cholesky factor anyway, with it."""
+    wanted = {node.inputs[0] for node in order if isinstance(node.op, _OTHERS)}
+    wanted |= {system.matrix for node in order if (system := _system(node)) is not None and system.part is None}
+    found = {}
+    for node in order:
+        if isinstance(node.op, Cholesky) and node.inputs[0] in wanted and node.ndim == 2 and not _is_empty(node):
+            matrix = node.inputs[0]
+            if matrix.dtype.kind == "f" and is_symmetric(matrix):
+                found[matrix] = node
+    return found
+
+
+def _rebuilt(factor: Tensor, done: Mapping) -> Tensor:
+    """The factor of the matrix as it is now; the factor itself may come later in the walk."""
+    return rebuild(factor, [done[factor.inputs[0]]])
+
+
+def _from_cholesky(node: Tensor, new: Tensor, factor: Tensor) -> Tensor:
+    """The inverse or determinant of a matrix whose Cholesky factor is known."""
+    if isinstance(node.op, Inverse):
+        return inv_from_cholesky(factor)
+    diagonal = F.diagonal(factor)
+    if isinstance(node.op, Determinant):
+        return F.square(F.prod(diagonal))
+    if not isinstance(node.op, Item):
+        return new
+    return 2 * F.sum(F.log(diagonal)) if node.op.index == 1 else F.ones((), node.dtype)
 
 
 def _factors(made: dict[Tensor, Factors], matrix: Tensor, done: Mapping) -> Factors:
@@ -156,7 +200,7 @@ def _is_empty(x: Tensor) -> bool:
     return any(isinstance(n, int) and n == 0 for n in x.shape)
 
 
-def _shared(order: Sequence[Tensor]) -> set[Tensor]:
+def _shared(order: Sequence[Tensor], definite: Mapping) -> set[Tensor]:
     """The matrices whose factors are needed more than once, and at least once to solve: a singular one is an error."""
     solved: dict[Tensor, int] = {}
     others: set[Tensor] = set()
@@ -170,7 +214,8 @@ def _shared(order: Sequence[Tensor]) -> set[Tensor]:
                 solved[matrix] = solved.get(matrix, 0) + 1
             else:
                 others.add(matrix)
-    return {matrix for matrix, count in solved.items() if count > 1 or matrix in others}
+    needed = {matrix for matrix, count in solved.items() if count > 1 or matrix in others}
+    return needed - set(definite)
 
 
 # Bodies --------------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..core import Constant, Tensor
 from ..dims import Shape, same_shape
-from ..dtypes import is_complex
+from ..dtypes import FLOAT64, is_complex
 from ..ops.late import F
 from .facts import facts, may_open
 from .pattern import node_rules
@@ -99,6 +99,8 @@ def monomial(root: Tensor, opened: Set[Tensor] = frozenset()) -> Monomial | None
             if number == 0 or not np.isfinite(number):
                 return None
             found.coefficient = found.coefficient * number if power > 0 else found.coefficient / number
+            if not fits(found.coefficient, FLOAT64):
+                return None  # digits would be lost on the way
             found.numbers += 1
             found.distance += distance(number)
             continue

@@ -15,7 +15,7 @@ from ..core import Tensor, make
 from ..dims import prod, same, same_shape
 from ..dtypes import is_inexact
 from ..ops.creation import Full
-from ..ops.diagonal import DiagonalMatrix, Eye, diagonal
+from ..ops.diagonal import DiagonalMatrix, Eye, Triangle, diagonal
 from ..ops.einsum import Einsum, contraction
 from ..ops.gather import Gather, Pick, ScatterAdd
 from ..ops.late import F
@@ -82,7 +82,8 @@ def _factor_into_zeros(node: Tensor) -> Tensor | None:
     """s * (zeros with x at some places) = zeros with s * x there."""
     if not is_inexact(node.dtype):
         return None
-    placed = [i for i, x in enumerate(node.inputs) if isinstance(x.op, Unslice | ScatterAdd) and used_once(x)]
+    among = Unslice | ScatterAdd | DiagonalMatrix
+    placed = [i for i, x in enumerate(node.inputs) if isinstance(x.op, among) and used_once(x)]
     rest = [x for i, x in enumerate(node.inputs) if i not in placed[:1]]
     if not placed or any(x.ndim for x in rest) or (node.op is divide and placed[0] != 0):
         return None
@@ -304,6 +305,17 @@ def _spread_once(node: Tensor) -> Tensor | None:
     return None
 
 
+def _triangle_of_truth(node: Tensor) -> Tensor | None:
+    """The triangle of a matrix that is True everywhere is a comparison of places."""
+    op, x = node.op, node.inputs[0]
+    assert isinstance(op, Triangle)
+    if x.ndim != 2 or number_of(x.inputs[0]) is not True:
+        return None
+    rows, columns = x.shape
+    below = F.arange(op.k, rows + op.k)[:, None]
+    return below >= F.arange(columns) if op.part == "tril" else below <= F.arange(columns)
+
+
 def _nothing_placed(node: Tensor) -> Tensor | None:
     """Zeros at some places of zeros are zeros."""
     x = node.inputs[0]
@@ -332,10 +344,13 @@ LINEAR = RuleSet(
     *node_rules("factor out of a contraction", [Einsum], _factor_out_of_contraction, needs=[multiply, divide, negative],
         tag="finite-real", moderate=True,
         examples=[lambda X: (3.0 * X) @ np.ones((3, 2)), lambda x: (-x) @ x if x.ndim == 1 else None]),
-    *node_rules("factor into zeros", [multiply, divide, negative], _factor_into_zeros, needs=[Unslice, ScatterAdd],
-        tag="finite-real", examples=[lambda x: F.pad(x, 1) * 3 if x.ndim else None, lambda x: -F.pad(x, 2) if x.ndim else None]),
+    *node_rules("factor into zeros", [multiply, divide, negative], _factor_into_zeros, needs=[Unslice, ScatterAdd, DiagonalMatrix],
+        tag="finite-real", examples=[lambda x: F.pad(x, 1) * 3 if x.ndim else None, lambda x: -F.pad(x, 2) if x.ndim else None,
+                                    lambda x: 2.0 * F.diag(x) if x.ndim == 1 else None]),
     *node_rules("zeros among zeros", [Unslice, ScatterAdd], _nothing_placed, needs=[Full, BroadcastTo], tag="exact",
         examples=[lambda x: F.pad(F.zeros_like(x), 1) if x.ndim and x.size else None]),
+    *node_rules("triangle of what is true", [Triangle], _triangle_of_truth, needs=[Full], tag="exact",
+        examples=[lambda: F.tri(3, dtype=bool), lambda: F.tri(3, 4, 1, dtype=bool), lambda: F.triu(F.ones((4, 3), bool), -2)]),
     *node_rules("multiple of the identity", [multiply, divide], _multiple_of_eye, needs=[Eye], tag="finite-real",
         examples=[lambda x: x.sum() * F.eye(3, 4, 1) if x.ndim else x * F.eye(3), lambda X: F.eye(2) / X.max()]),
     *node_rules("factor out of a sum", [Sum], _row_factor_out, needs=[multiply, divide], tag="finite-real", moderate=True,

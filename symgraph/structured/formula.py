@@ -81,7 +81,9 @@ def _term(term: Term, names: _Names) -> tuple[object, str]:
         if not labels and (value := _number(names(x))) is not None:
             scale = scale * value
         elif not labels:
-            scalars.append(names(x))
+            multiple = _MULTIPLE.fullmatch(names(x))  # the numbers of 2 * ((0.5 * c) * I) are one
+            scale = scale * float(multiple[1]) if multiple else scale
+            scalars.append(multiple[2] if multiple else names(x))
     factors = [f for f in term.factors if f[1]]
     text = (
         _matrix(term.rows[0], term.cols[0], factors, names) if len(term.rows) == len(term.cols) == 1 else
@@ -91,6 +93,9 @@ def _term(term: Term, names: _Names) -> tuple[object, str]:
         text = _einsum(term, factors, names)
     parts = [*scalars, text] if text else scalars
     return scale, " * ".join(map(_bracketed, parts) if len(parts) > 1 else parts)
+
+
+_MULTIPLE = re.compile(r"(\d+(?:\.\d+)?) \* (\w+)")
 
 
 def _number(text: str) -> float | int | None:

@@ -278,8 +278,8 @@ _RULES: dict[type, Callable[..., Piece | None]] = {
     ),
     DiagonalMatrix: _diagonal_matrix,
     Inverse: _inverse,
+    SolveTriangular: _solve_triangular,  # before what it is a kind of
     Solve: _solve,
-    SolveTriangular: _solve_triangular,
     Determinant: lambda node, x: function("\\det", x),
     SignLogDet: lambda node, x: function("\\det", x),
     Cholesky: lambda node, x: function(operator("chol"), x),

@@ -44,7 +44,7 @@ def cut(text: str) -> str:
 
 def rewrites(f: Function) -> dict[Tensor, list[str]]:
     """For each node as written, the rules that made it what is computed: name, tag, before and after."""
-    trail = Rewriting.of(f.written, *f.passes).trail
+    trail = Rewriting.of(f.written, **f.passes).trail
     found: dict[Tensor, list[str]] = {}
     for node, steps in history(trail, toposort(f.written)).items():
         told = [f"{rule}: {cut(before)} → {cut(after)}" for rule, before, after in steps]

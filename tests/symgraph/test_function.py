@@ -478,7 +478,7 @@ def test_evaluate():
     w = sg.parameter(4.0, "w")
     assert sg.evaluate(w * y, {y: 2}) == 8
     assert sg.evaluate(5.0) == 5
-    with pytest.raises(sg.CompileError, match=r"depend on y \(\) float64"):
+    with pytest.raises(sg.CompileError, match=r"no value for y \(\) float64"):
         sg.evaluate(x.sum() * y, {x: [1.0]})
     with pytest.raises(sg.CompileError, match="no symbol"):
         sg.evaluate(y * 2, {y * 2: 1.0})
@@ -546,3 +546,25 @@ def test_lines_are_the_users_where_decorated_functions_are_entered():
     x, u = sg.symbol("x"), sg.symbol("u", (1237,))  # a size of its own: zeros of one shape are one node
     _, unused = sg.grad(x * x, [x, u], unused="zero")
     assert unused.where[0] == "test_function.py"
+
+
+def test_products_are_planned_for_the_sizes_that_are_expected():
+    A, B, C = sg.symbol("A", ("n", 50)), sg.symbol("B", (50, 50)), sg.symbol("C", (50, 5))
+    product = (A @ B) @ C
+    rng = np.random.default_rng(0)
+    given = rng.random((4, 50)), rng.random((50, 50)), rng.random((50, 5))
+    few = sg.function([A, B, C], product, sizes={"n": 2}, style="plain")
+    many = sg.function([A, B, C], product, sizes={"n": 10_000}, style="plain")
+    assert "(A @ B) @ C" in few.source or "A @ B @ C" in few.source
+    assert "A @ (B @ C)" in many.source
+    for f in (few, many):
+        np.testing.assert_allclose(f(*given), given[0] @ given[1] @ given[2])
+
+
+def test_sizes_that_cannot_be_expected():
+    x = sg.symbol("x", ("n",))
+    with pytest.raises(sg.CompileError, match="no input has a dimension called 'batch'; they have n"):
+        sg.function([x], x + 1, sizes={"batch": 3})
+    for size in (0, -1, 2.5, True, "3"):
+        with pytest.raises(sg.CompileError, match="n must be a positive int"):
+            sg.function([x], x + 1, sizes={"n": size})

@@ -19,10 +19,11 @@ from math import prod
 from typing import Any
 
 from ...core import Tensor
-from ...dims import Size, evaluate, variables
+from ...dims import Size
+from ...expected import expected
 
 NOMINAL = 256
-"""The size that a symbolic dimension is taken to have."""
+"""The size that a symbolic dimension is taken to have, unless the user expects another."""
 
 PATH = 20000.0
 """What np.einsum takes to find its own way through more than two operands, in nanoseconds."""
@@ -57,12 +58,9 @@ Tree = int | tuple["Tree", "Tree"]
 """A factor by its number, or the contraction of two trees."""
 
 
-@lru_cache(maxsize=4096)
 def nominal(size: Size) -> float:
     """A size as a number."""
-    if isinstance(size, int):
-        return float(size)
-    return float(max(1, evaluate(size, dict.fromkeys(variables(size), NOMINAL))))
+    return float(expected(size, NOMINAL))
 
 
 def count(labels: Labels, sizes: Sizes) -> float:

@@ -102,3 +102,75 @@ def test_without_scipy_every_system_is_numpys(monkeypatch):
     monkeypatch.setattr(factorizations, "has_lapack", lambda: False)
     inputs, outputs = three_systems(3, "float64")
     assert "scipy" not in sg.function(inputs, outputs).source
+
+
+# Triangles -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "triangle", [np.linalg.cholesky, np.tril, np.triu, lambda a: np.linalg.qr(a)[1], lambda a: np.linalg.cholesky(a).T]
+)
+@pytest.mark.parametrize("style", ["plain", "fast"])
+def test_a_matrix_known_to_be_triangular_is_not_factored(triangle, style):
+    A, b, B = sg.symbol("A", ("n", "n")), sg.symbol("b", ("n",)), sg.symbol("B", ("n", "k"))
+    T = triangle(A)
+    f = sg.function([A, b, B], [solve(T, b), solve(T.T, b), solve(T, B)], style=style)
+    assert "getrf" not in f.source and "np.linalg.solve" not in f.source
+    a, v, w = given(4)
+    a = a @ a.T
+    t = triangle(a)
+    for found, expected in zip(
+        f(a, v, w), [np.linalg.solve(t, v), np.linalg.solve(t.T, v), np.linalg.solve(t, w)], strict=True
+    ):
+        assert style == "plain" or found.flags.c_contiguous
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
+    assert [y.size for y in f(np.zeros((0, 0)), np.zeros(0), np.zeros((0, 2)))] == [0, 0, 0]
+
+
+def test_part_of_a_triangle_is_not_one():
+    A, b = sg.symbol("A", (3, 3)), sg.symbol("b", (3,))
+    assert "np.linalg.solve" in sg.function([A, b], solve(sg.tril(A, 1), b)).source
+    assert "trtrs" in sg.function([A, b], solve(sg.tril(A, -1) + 0 * A, b) + solve(sg.tril(A), b)).source
+
+
+@pytest.mark.parametrize("product", [lambda t: t @ t.T, lambda t: t.T @ t])
+@pytest.mark.parametrize("triangle", [np.tril, np.triu])
+def test_a_product_of_a_triangle_and_its_transpose_is_two_triangular_systems(triangle, product):
+    A, b = sg.symbol("A", (4, 4)), sg.symbol("b", (4,))
+    f = sg.function([A, b], solve(product(triangle(A)), b))
+    assert f.source.count("trtrs") == 2 and "np.linalg.solve" not in f.source
+    a, v, _ = given(4)
+    np.testing.assert_allclose(f(a, v), np.linalg.solve(product(triangle(a)), v), rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
+@pytest.mark.parametrize("n", [4, "n"])
+def test_determinant_and_inverse_share_the_factors_of_a_system(n, dtype):
+    A, b = sg.symbol("A", (n, n), dtype), sg.symbol("b", (n,), dtype)
+    f = sg.function([A, b], [solve(A, b), *np.linalg.slogdet(A), np.linalg.det(A), np.linalg.inv(A)])
+    assert f.source.count("getrf") == 1 and "np.linalg.inv" not in f.source and "det(" not in f.source
+    matrix, v, _ = given(4, dtype)
+    for a in (matrix, matrix[[1, 0, 2, 3]], -matrix):
+        expected = [np.linalg.solve(a, v), *np.linalg.slogdet(a), np.linalg.det(a), np.linalg.inv(a)]
+        for found, e in zip(f(a, v), expected, strict=True):
+            assert found.dtype == e.dtype
+            np.testing.assert_allclose(
+                found, e, rtol=1e-3 if dtype == "float32" else 1e-9, atol=1e-5 if dtype == "float32" else 1e-12
+            )
+
+
+def test_a_determinant_alone_may_be_zero():
+    A = sg.symbol("A", (2, 2))
+    f = sg.function([A], [np.linalg.det(A), *np.linalg.slogdet(A)])
+    assert "getrf" not in f.source
+    assert [float(v) for v in f(np.ones((2, 2)))] == [0, 0, -np.inf]
+
+
+def test_the_triangle_of_a_loop_is_not_factored():
+    A, rows = sg.symbol("A", (3, 3)), sg.symbol("rows", ("n", 3))
+    T = np.tril(A)
+    f = sg.function([A, rows], sg.map_rows(lambda r: solve(T.T, sg.sin(r)), rows))
+    assert "getrf" not in f.source and "np.linalg.solve" not in f.source
+    a, _, _ = given(3)
+    values = rng.standard_normal((5, 3))
+    np.testing.assert_allclose(f(a, values), np.linalg.solve(np.tril(a).T, np.sin(values).T).T)
