@@ -33,7 +33,11 @@ def test_an_error_of_numpy_names_the_users_line(style):
     assert text == "Singular matrix"
     first, second = note.split("\n")
     assert first == f"in total(w (3, 3) float64), compiled at test_failing.py:{compiled}"
-    assert "np.linalg.inv(w)" in second and "comes from" in second and re.search(rf"test_failing\.py:(\d+, )?{made}\b", second)
+    assert (
+        "np.linalg.inv(w)" in second
+        and "comes from" in second
+        and re.search(rf"test_failing\.py:(\d+, )?{made}\b", second)
+    )
     number = int(second.split()[1])
     assert "np.linalg.inv" in f.source.splitlines()[number - 1]
     assert "in total(w" in "".join(traceback.format_exception_only(_error(lambda: f(np.zeros((3, 3))))))
