@@ -95,7 +95,7 @@ for at in np.linspace(-3, 3, 7):
 
 assert Formula(simplified).latex.splitlines()[-4:-1] == [
     r"f_{1} &= -f_{0} t \\",
-    r"f_{2} &= f_{0} t^{2} - f_{0} \\",
+    r"f_{2} &= f_{0} (t^{2} - 1) \\",
     r"f_{3} &= f_{0} t (3 - t^{2})",
 ]
 

@@ -46,6 +46,7 @@ from .ops.nans import *
 from .ops.comparing import *
 from .ops.differences import *
 from .ops.singular import *
+from .ops.triangular import *
 from .batching import vmap
 from .autodiff import grad, hvp, jvp, substitute, value_and_grad, vjp
 from .core import Tensor, constant, matrix, scalar, symbol, symbols, vector

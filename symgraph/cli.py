@@ -39,7 +39,7 @@ EXAMPLES = {
     "draw": """\
 examples:
   symgraph draw model.py:loss               loss as it was written, in loss.svg
-  symgraph draw model.py:loss,gradient -o step.pdf     with its gradients beside it
+  symgraph draw model.py:loss,gradient -o step.pdf   the gradients beside it
   symgraph draw model.py:step --both        before and after rewriting
   symgraph draw model.py:loss --focus hidden --radius 3
   symgraph draw model.py:loss --depth 1 --collapse elementwise --theme dark

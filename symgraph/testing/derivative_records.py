@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -57,7 +57,8 @@ def _found_root(a: Any) -> Any:
     return root(lambda y: y * y - a, F.ones_like(a))
 
 
-TRIANGLES = [(below, transposed, unit) for below in (True, False) for transposed in (0, 1) for unit in (False, True)]
+SIDES: tuple[Literal[0], Literal[1]] = (0, 1)
+TRIANGLES = [(below, transposed, unit) for below in (True, False) for transposed in SIDES for unit in (False, True)]
 
 
 def _all_triangles(a: Any, b: Any) -> Any:
