@@ -14,9 +14,13 @@ from ..pytree import flatten
 from .engine import Fired, Mapping, compose, rewrite, sequence
 from .pattern import NodeRule, Rule, RuleSet, rule, some, wildcards
 from .simplify import CANONICALIZE, SIMPLIFY
+from .sizes import SIZES
 from .stabilize import STABILIZE
 
 MOST_REWRITINGS = 4
+
+READABLE = STABILIZE + SIMPLIFY + SIZES
+"""What is read has 1 / m for 2 / (2 * m). What runs leaves the number: a factor is cheaper than a divisor."""
 
 
 def stabilize_nodes(outputs: Sequence[Tensor], frozen: Collection[Tensor] = ()) -> list[Tensor]:
@@ -55,9 +59,9 @@ def simplify(outputs: Any) -> Any:
 
 def _settled(roots: Sequence[Tensor]) -> tuple[list[Tensor], Mapping]:
     """`roots` rewritten until nothing changes, so that a second `simplify` returns the same objects."""
-    found, mapping = rewrite(roots, STABILIZE + SIMPLIFY)
+    found, mapping = rewrite(roots, READABLE)
     for _ in range(MOST_REWRITINGS - 1):
-        again, step = rewrite(found, STABILIZE + SIMPLIFY)
+        again, step = rewrite(found, READABLE)
         if all([a is b for a, b in zip(found, again, strict=True)]):
             break
         found, mapping = again, compose(mapping, step)
@@ -77,5 +81,5 @@ def _carry_relations(order: Sequence[Tensor], mapping: Mapping) -> None:
         carry_links(old, mapping.get(old, old), lambda x: mapping.get(x, x))
 
 
-__all__ = ["CANONICALIZE", "SIMPLIFY", "STABILIZE", "Fired", "Mapping", "NodeRule", "Rule", "RuleSet", "rewrite", "rule",
+__all__ = ["CANONICALIZE", "READABLE", "SIMPLIFY", "STABILIZE", "Fired", "Mapping", "NodeRule", "Rule", "RuleSet", "rewrite", "rule",
            "sequence", "simplify", "some", "stabilize", "stabilize_nodes", "wildcards"]  # fmt: skip

@@ -13,7 +13,6 @@ from .masks import MASKS
 from .matrices import MATRICES
 from .movement import MOVEMENT
 from .pattern import RuleSet
-from .sizes import SIZES
 from .terms import TERMS
 
 SIMPLIFY = (
@@ -26,7 +25,6 @@ SIMPLIFY = (
     + LINEAR
     + MATRICES
     + DEVIATIONS
-    + SIZES
     + RuleSet(*FACTORS, *TERMS)
 )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from ..core import Tensor, make
+from ..core import Tensor, constant, make
 from ..dims import Size, as_polynomial, from_polynomial
 from ..dtypes import is_inexact
 from ..ops.creation import DimValue, dim_value
@@ -27,25 +27,26 @@ def _size_of(x: Tensor) -> Size | None:
     return x.op.dim if isinstance(x.op, DimValue) else None
 
 
-def _divided(size: Size) -> tuple[int, Size]:
-    """A whole number and the size it is a multiple of: (2, m) of 2 * m."""
-    terms = as_polynomial(size)
-    common = math.gcd(*[n for _, n in terms])
-    return (common, from_polynomial(tuple([(m, n // common) for m, n in terms]))) if common > 1 else (1, size)
+def _common(size: Size) -> int:
+    """The largest whole number that every term of a size has: 2 of 2 * m."""
+    return math.gcd(*[n for _, n in as_polynomial(size)])
+
+
+def _divided(size: Size, by: int) -> Size:
+    return from_polynomial(tuple([(m, n // by) for m, n in as_polynomial(size)]))
 
 
 def _number_and_size(node: Tensor) -> Tensor | None:
-    """c / (n * m) = (c / n) / m and c * (n * m) = (c * n) * m."""
+    """2 / (6 * m) = 1 / (3 * m) and 0.5 * (2 * m) = m."""
     for c, x in (node.inputs,) if node.op is F.divide else (node.inputs, node.inputs[::-1]):
         number, size = number_of(c), _size_of(x)
         if number is None or size is None or not is_inexact(node.dtype) or isinstance(number, complex):
             continue
-        n, rest = _divided(size)
-        if n > 1:
-            total = F.cast(dim_value(rest), node.dtype)
-            made = number / n if node.op is F.divide else number * n
-            factor = F.full((), made, node.dtype)
-            return factor / total if node.op is F.divide else factor * total
+        n = _common(size)
+        if node.op is F.divide and float(number).is_integer() and (shared := math.gcd(int(number), n)) > 1:
+            return constant(number / shared, node.dtype) / F.cast(dim_value(_divided(size, shared)), node.dtype)
+        if node.op is F.multiply and n > 1 and float(number * n).is_integer():
+            return constant(number * n, node.dtype) * F.cast(dim_value(_divided(size, n)), node.dtype)
     return None
 
 

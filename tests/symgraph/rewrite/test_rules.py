@@ -16,7 +16,7 @@ from symgraph.core import Constant, symbol, toposort
 from symgraph.interpreter import interpret
 from symgraph.ops.base import Elementwise
 from symgraph.ops.late import F
-from symgraph.rewrite import CANONICALIZE, SIMPLIFY, STABILIZE, NodeRule, RuleSet, rewrite, simplify, stabilize
+from symgraph.rewrite import CANONICALIZE, READABLE, SIMPLIFY, STABILIZE, NodeRule, RuleSet, rewrite, simplify, stabilize
 from symgraph.rewrite.expand import EXPAND
 from symgraph.rewrite.identity import Values
 from symgraph.rewrite.pattern import AnyOp, Wildcard
@@ -119,7 +119,7 @@ def name_of(rule):
 
 
 RULES = {}
-for _rule in [*STABILIZE, *SIMPLIFY, *EXPAND]:
+for _rule in [*READABLE, *EXPAND]:
     RULES.setdefault(name_of(_rule), []).append(_rule)
 
 
@@ -338,7 +338,7 @@ def test_a_rule_keeps_its_tag(name, rule):
 
 
 def test_every_rule_has_a_name_and_a_tag():
-    for rule in [*STABILIZE, *SIMPLIFY, *EXPAND]:
+    for rule in [*READABLE, *EXPAND]:
         assert name_of(rule)
         assert rule.tag in ("exact", "rounding", "finite-real")
         assert isinstance(rule, NodeRule) or rule.wants
