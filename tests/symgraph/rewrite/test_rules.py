@@ -16,7 +16,17 @@ from symgraph.core import Constant, symbol, toposort
 from symgraph.interpreter import interpret
 from symgraph.ops.base import Elementwise
 from symgraph.ops.late import F
-from symgraph.rewrite import CANONICALIZE, READABLE, SIMPLIFY, STABILIZE, NodeRule, RuleSet, rewrite, simplify, stabilize
+from symgraph.rewrite import (
+    CANONICALIZE,
+    READABLE,
+    SIMPLIFY,
+    STABILIZE,
+    NodeRule,
+    RuleSet,
+    rewrite,
+    simplify,
+    stabilize,
+)
 from symgraph.rewrite.expand import EXPAND
 from symgraph.rewrite.identity import Values
 from symgraph.rewrite.pattern import AnyOp, Wildcard
