@@ -69,7 +69,7 @@ def order_sums(outputs: Sequence[Tensor]) -> tuple[list[Tensor], Mapping]:
             if node.op is F.add and any(map(_is_sparse, node.inputs)):
                 done[node] = rebuild(node, [_as_outer(done[x]) for x in node.inputs])
                 continue
-            terms = _terms(node, inner) if _is_sum(node) and node not in inner else []
+            terms = terms_of(node, inner) if _is_sum(node) and node not in inner else []
             if len(terms) < FEWEST:
                 done[node] = rebuild(node, [done[x] for x in node.inputs])
                 continue
@@ -134,7 +134,7 @@ def _is_sum(node: Tensor) -> bool:
     )
 
 
-def _terms(root: Tensor, inner: set[Tensor]) -> list[Tensor]:
+def terms_of(root: Tensor, inner: set[Tensor]) -> list[Tensor]:
     """The terms of a sum, from left to right."""
     found: list[Tensor] = []
     stack = [*root.inputs[::-1]]

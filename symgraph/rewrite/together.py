@@ -29,6 +29,7 @@ from ..provenance import current, name_of
 from .contractions.regions import elements
 from .engine import Mapping as NodeMap
 from .engine import compose
+from .sums import terms_of
 
 FEWEST = 4
 """Fewer items, or products, are left as they are."""
@@ -114,15 +115,7 @@ class _Sums:
 
     def terms(self, root: Tensor) -> list[Tensor]:
         """The terms of a sum, from left to right."""
-        found: list[Tensor] = []
-        stack = [*root.inputs[::-1]]
-        while stack:
-            node = stack.pop()
-            if node in self.inner:
-                stack += node.inputs[::-1]
-            else:
-                found.append(node)
-        return found
+        return terms_of(root, self.inner)
 
 
 # Items ---------------------------------------------------------------------------------------------------------------
