@@ -312,7 +312,12 @@ def _carried(part: tuple[Use, int, ref[Tensor]], moved: Callable[[Tensor], Tenso
 
 
 def _link(relation: _Relation[Any], node: Tensor, forward: Tensor, way: Any) -> None:
-    """One link is a pair; several are a dict by the number of the forward node."""
+    """One link is a pair; several are a dict by the number of the forward node.
+
+    What depends on no leaf is shared by all models: a link with it would tell of another.
+    """
+    if not forward.leafy:
+        return
     links = relation.get(node)
     if links is None:
         relation.put(node, (ref(forward), way))

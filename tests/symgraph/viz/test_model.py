@@ -165,6 +165,17 @@ def test_what_depends_on_no_input_stands_with_its_first_user():
     assert two.order == 2 and picture([f, sg.grad(f, x)]).orders == [0, 1]
 
 
+def test_the_derivative_in_a_constant_tells_nothing_of_other_models():
+    def drawn():
+        x = sg.symbol("x", (3,))
+        f = (sg.where(x > 0, x, 0.0) ** 2).sum()
+        return [(n.text, n.order) for n in picture([f, sg.grad(f, x)]).nodes]
+
+    before, two = drawn(), sg.constant(2.0)
+    kept = sg.grad(sg.stop_gradient(two) * 1.0 + 0.0 * two, two)  # the constant 0, shared by all graphs
+    assert drawn() == before and isinstance(kept, sg.Tensor)
+
+
 def test_a_derivative_is_not_made_from_what_it_merely_mentions():
     A, w = sg.symbol("A", ("n", 4)), sg.symbol("w", (4,))
     f = sg.named(sg.log1p(sg.exp(A @ w)).sum(), "f")
