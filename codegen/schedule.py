@@ -72,13 +72,13 @@ def low_memory(plan: Schedule, results: Sequence[Tensor]) -> Schedule:
     given = [x for x in plan.steps if _is_given(x)]
     steps = [x for x in plan.steps if not _is_given(x)]
     longest = [x for x in _longest_first(plan.steps, results) if not _is_given(x)]
-    if len(steps) > TRIED:
-        return replace(plan, steps=(*given, *_Eager(plan, results, longest).order()))
     facts = _Facts(plan, results, steps)
-    orders = [_Eager(plan, results, longest).order()]
+    orders = [_Eager(facts, longest).order()]
+    if len(steps) > TRIED:
+        return replace(plan, steps=(*given, *orders[0]))
     if len(steps) <= GREEDY:
         orders.append(_greedy(facts, steps))
-    orders += [_Eager(plan, results, steps).order(), longest, steps]
+    orders += [_Eager(facts, steps).order(), longest, steps]
     best = min(orders, key=lambda order: _peak(facts, order))  # of equals the first
     return replace(plan, steps=(*given, *best))
 
@@ -94,47 +94,51 @@ FEW = 6
 
 
 class _Facts:
-    """What the orders of the same steps are judged by."""
+    """What is the same in all orders of the steps."""
 
     def __init__(self, plan: Schedule, results: Sequence[Tensor], steps: Sequence[Tensor]) -> None:
-        self.takes = {x: 0 if _is_view(x) else _bytes(x) for x in steps}
+        self.bytes = {x: _bytes(x) for x in steps}
+        self.views = {x for x in steps if _is_view(x)}
+        self.takes = {x: 0 if x in self.views else n for x, n in self.bytes.items()}
         """The bytes of memory that a step needs for its result."""
+        self.roots = plan.roots
         self.reads = {x: NOTHING.union(*[plan.roots[i] for i in x.inputs]) for x in steps}
         """The values, views aside, that a step reads."""
-        self.roots = plan.roots
+        self.made = {x: [r for r in roots if r in self.bytes] for x, roots in self.reads.items()}
+        """Those of them that a step computes."""
         self.kept = NOTHING.union(*[plan.roots[y] for y in results])
 
 
 class _Eager:
     """The order while it is made."""
 
-    def __init__(self, plan: Schedule, results: Sequence[Tensor], steps: Sequence[Tensor]) -> None:
+    def __init__(self, facts: _Facts, steps: Sequence[Tensor]) -> None:
         self.steps = steps
-        at = {x: n for n, x in enumerate(self.steps)}
-        self.reads = {
-            x: sorted({r for i in x.inputs for r in plan.roots[i] if r in at}, key=at.__getitem__) for x in self.steps
-        }
+        self.views, self.kept, self.bytes = facts.views, facts.kept, facts.bytes
+        at = {x: n for n, x in enumerate(steps)}
+        self.reads = {x: sorted(facts.made[x], key=at.__getitem__) for x in steps}
         """The values, views aside, that a step reads, in the order of the steps."""
-        self.readers: dict[Tensor, dict[Tensor, None]] = {x: {} for x in self.steps}
+        self.readers: dict[Tensor, dict[Tensor, None]] = {x: {} for x in steps}
         """The steps, views aside, that are still to read a value."""
-        for x in self.steps:
-            if not _is_view(x):
+        for x in steps:
+            if x not in self.views:
                 for root in self.reads[x]:
                     self.readers[root][x] = None
-        self.kept = NOTHING.union(*[plan.roots[y] for y in results])
-        self.bytes = {x: _bytes(x) for x in self.steps}
-        self.cost = {x: self._cost(x) for x in self.steps}
+        self.cost = {x: self._cost(x) for x in steps}
         self.placed: dict[Tensor, None] = {}
 
     def _cost(self, x: Tensor) -> int:
         """The memory that a result takes: none if it goes into a sum, which grows as its terms come."""
-        users = list(self.readers[x])
-        joins = len(users) == 1 and users[0].op is F.add and self.bytes[users[0]] == self.bytes[x]
-        return 0 if joins else self.bytes[x]
+        users = self.readers[x]
+        if len(users) == 1:
+            (user,) = users
+            if user.op is F.add and self.bytes[user] == self.bytes[x]:
+                return 0
+        return self.bytes[x]
 
     def order(self) -> list[Tensor]:
         for step in self.steps:
-            if _is_view(step):
+            if step in self.views:
                 continue
             pending = [step]
             while pending:
@@ -180,12 +184,12 @@ class _Eager:
 
 def _greedy(facts: _Facts, steps: Sequence[Tensor]) -> list[Tensor]:
     """At every turn the step, of those that can run, after which the least memory is in use."""
-    takes, reads = facts.takes, facts.reads
+    takes = facts.takes
     left: dict[Tensor, int] = {}
     for x in steps:
-        for root in reads[x]:
+        for root in facts.made[x]:
             left[root] = left.get(root, 0) + 1
-    frees = {x: [(r, _bytes(r)) for r in reads[x] - facts.kept if not _is_given(r)] for x in steps}
+    frees = {x: [(r, facts.bytes[r]) for r in facts.made[x] if r not in facts.kept] for x in steps}
     at = {x: n for n, x in enumerate(steps)}
     users: dict[Tensor, list[Tensor]] = {x: [] for x in steps}
     missing = {x: 0 for x in steps}
@@ -204,7 +208,7 @@ def _greedy(facts: _Facts, steps: Sequence[Tensor]) -> list[Tensor]:
         chosen = min(ready, key=growth)
         order.append(chosen)
         del ready[chosen]
-        for root in reads[chosen]:
+        for root in facts.made[chosen]:
             left[root] -= 1
         for x in users[chosen]:
             missing[x] -= 1
@@ -217,8 +221,10 @@ def _peak(facts: _Facts, order: Sequence[Tensor]) -> int:
     """The most bytes in use at one step, results kept to the end."""
     last: dict[Tensor, int] = {}
     for i, x in enumerate(order):
-        last.update(dict.fromkeys(facts.roots[x], i))
-        last.update(dict.fromkeys(facts.reads[x], i))
+        for root in facts.roots[x]:
+            last[root] = i
+        for root in facts.made[x]:
+            last[root] = i
     last.update(dict.fromkeys(facts.kept, len(order)))
     ends: dict[int, int] = {}
     most = now = 0

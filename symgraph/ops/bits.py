@@ -22,6 +22,7 @@ from __future__ import annotations
 import ast
 import math
 import re
+from functools import lru_cache
 
 import numpy as np
 
@@ -162,10 +163,13 @@ def _fits(x: Code, dtype: DType) -> bool:
 
 def _bits(x: Code, dtype: DType) -> int | None:
     """The bits of an operand that is written as a number (of an integer, the integer); else None."""
-    if not x.literal or not _has_word(dtype):
-        return None
+    return _bits_of(str(x), dtype) if x.literal and _has_word(dtype) else None
+
+
+@lru_cache(maxsize=1024)
+def _bits_of(text: str, dtype: DType) -> int | None:
     try:
-        value = _NAMED[x] if x in _NAMED else ast.literal_eval(x)
+        value = _NAMED[text] if text in _NAMED else ast.literal_eval(text)
     except (ValueError, SyntaxError):  # a size, or a complex number that is written as a call
         return None
     if dtype.kind in "biu":

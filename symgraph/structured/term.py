@@ -25,6 +25,7 @@ from ..errors import ShapeError
 from ..ops.base import as_tensor, cast
 from ..ops.creation import Full
 from ..ops.einsum import contraction
+from ..ops.elementwise import Where
 from ..ops.late import F
 from ..ops.shape import BroadcastTo, Reshape, Transpose
 
@@ -191,9 +192,12 @@ class Term:
 
     def masked(self, mask: Tensor, x: Tensor | None, dtype: DType) -> Term:
         """The term times `x` where `mask` is True, and 0 elsewhere whatever they are there."""
-        _, [(m, where)] = restricted(mask, self.rows[len(self.rows) - mask.ndim :], self.sizes, whole=True)
         row_labels = tuple(dict.fromkeys(k for p in self.rows for k in p.labels))
         inside = [(y, ls) for y, ls in self.factors if set(ls) <= set(row_labels)]
+        slope = _slope_of_ramp(mask, x) if x is not None and not inside else None
+        if slope is not None:
+            return self.times(slope)
+        _, [(m, where)] = restricted(mask, self.rows[len(self.rows) - mask.ndim :], self.sizes, whole=True)
         factors = [(y, ls) for y, ls in self.factors if not set(ls) <= set(row_labels)]
         scale: Any = 1
         if x is not None:
@@ -243,6 +247,18 @@ class Term:
 
 Terms = list[Term]
 """A sum."""
+
+
+def _slope_of_ramp(mask: Tensor, x: Tensor) -> Tensor | None:
+    """The derivative of max(z, 0) where it is `x` under `mask`: where(z == 0, 0.5, 1) where z >= 0."""
+    if mask.op is not F.greater_equal or not isinstance(x.op, Where) or x.inputs[0].op is not F.equal:
+        return None
+    z, zero = mask.inputs
+    a, b = x.inputs[0].inputs
+    numbers = [y.op.number if isinstance(y.op, Constant) else None for y in (zero, *x.inputs[1:])]
+    if z.dtype.kind != "f" or numbers != [0, 0.5, 1] or {a, b} != {z, zero}:
+        return None
+    return F.heaviside(z, 0.5)
 
 
 def identity(shape: Shape) -> Term:

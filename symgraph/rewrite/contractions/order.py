@@ -182,7 +182,7 @@ def _greedy(
 
     def scored(i: int, j: int) -> tuple[float, float, Labels]:
         a, b = labels[i], labels[j]
-        out = frozenset([k for k in a | b if uses[k] > (k in a) + (k in b)])
+        out = (a | b).difference([k for k in a & b if uses[k] == 2])
         key = serial[i], serial[j], out
         if key not in scores:
             ti, tj = trees[i], trees[j]
@@ -200,14 +200,14 @@ def _greedy(
             known = {(i, j): scored(i, j) for i in trees for j in trees if i < j}
         (i, j), (_, step, out) = min(known.items(), key=lambda entry: (entry[1][:2], entry[0]))
         total += step
-        before = labels[i] | labels[j]
+        fewer = labels[i] & labels[j] & out  # two had them, and one does now: another pair may sum them
         uses.subtract([*labels[i], *labels[j]])
         uses.update(out)
         trees[i], labels[i], serial[i] = (trees[i], trees[j]), out, len(factors) + len(trees)
         del trees[j], labels[j]
-        near = {k for k, ls in labels.items() if not ls.isdisjoint(before)}
         known = {pair: score for pair, score in known.items() if j not in pair and i not in pair}
-        for k, m in [*known, *[(min(i, k), max(i, k)) for k in near if k != i]]:
-            if (k in near or m in near) and not labels[k].isdisjoint(labels[m]):  # their labels may be summed now
-                known[k, m] = scored(k, m)
+        again = [(k, m) for k, m in known if not fewer.isdisjoint(labels[k]) or not fewer.isdisjoint(labels[m])]
+        beside = [(min(i, k), max(i, k)) for k, ls in labels.items() if k != i and not ls.isdisjoint(out)]
+        for k, m in [*again, *beside]:
+            known[k, m] = scored(k, m)
     return next(iter(trees.values())), total
