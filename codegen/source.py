@@ -39,7 +39,9 @@ class Source:
     def imports(self) -> str:
         """The import statements the module needs."""
         scipy = [f"scipy.{m}" for m in ("special", "linalg", "fft") if f"scipy.{m}." in self.function]
-        found = [m for m in STANDARD if f"{m}." in self.function and re.search(rf"(?<![\w.]){re.escape(m)}\.", self.function)]
+        found = [
+            m for m in STANDARD if f"{m}." in self.function and re.search(rf"(?<![\w.]){re.escape(m)}\.", self.function)
+        ]
         lines = [f"import {module}" for module in found]
         lines += [""] if lines else []
         return "\n".join([*lines, "import numpy as np", *[f"import {module}" for module in scipy]])

@@ -8,6 +8,7 @@ is a Kronecker delta. A single value at a fixed place is a multiple of `unit(i, 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,8 +19,8 @@ from ..rewrite.simplify import SIMPLIFY
 from .bands import diagonal_of
 from .term import Factor, Label, Place, Term
 
-LONG = 40
-"""The text of a factor that is longer than this gets a line of its own."""
+LONG, AGAIN = 40, 16
+"""The text of a factor that is longer than this gets a line of its own, and of one that stands in the formula again."""
 
 _MARK = re.compile(r"\bfactor\d+x\b")
 
@@ -49,7 +50,10 @@ class _Names:
         text = to_text({mark: x for x, mark in marks.items()}) if marks else ""
         lines = text.split("\n") if text else []
         written = dict(line.split(" = ", 1) for line in lines if _MARK.match(line))
-        short = {m: value for m, value in written.items() if len(value) <= LONG and text.count(m) == 1}
+        uses = Counter(factors)
+        again = {marks[y] for x, y in zip(distinct, shown, strict=True) if uses[x] > 1}
+        most = {m: AGAIN if m in again else LONG for m in written}
+        short = {m: value for m, value in written.items() if len(value) <= most[m] and text.count(m) == 1}
         long = [m for m in written if m not in short]
         renamed = short | {m: f"d{i}" for i, m in enumerate(long, 1)}
         self.known = {x: self._spelled(renamed[marks[y]], renamed) for x, y in zip(distinct, shown, strict=True)}

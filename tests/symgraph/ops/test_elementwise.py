@@ -68,3 +68,22 @@ def test_a_power_has_the_dtype_it_has_in_numpy(power, dtype, n):
     a = sg.symbol("a", 3, dtype)
     expected = power(values, n)
     np.testing.assert_array_equal(sg.function([a], power(a, n))(values), expected, strict=True)
+
+
+@pytest.mark.parametrize("at_zero", [0.5, 1, 0.0, -2.5])
+@pytest.mark.parametrize("dtype", "?bifd")
+def test_a_step_is_that_of_numpy(dtype, at_zero):
+    values = np.array([[0, 1, 1], [-0.0, 1, -2]] if dtype in "fd" else [[0, 1, 1]]).astype(dtype)
+    a = sg.symbol("a", ("n", 3), dtype)
+    step = np.heaviside(a, at_zero)
+    expected = np.heaviside(values, at_zero)
+    f = sg.function([a], [step, step @ np.ones(3)])  # the second in memory of its own
+    np.testing.assert_array_equal(f(values)[0], expected, strict=True)
+    np.testing.assert_array_equal(sg.function([a], step @ np.ones(3))(values), expected @ np.ones(3))
+
+
+@pytest.mark.parametrize("dtype", "fd")
+def test_a_step_of_what_is_no_number(dtype):
+    values = np.array([np.nan, np.inf, -np.inf], dtype)
+    a = sg.symbol("a", 3, dtype)
+    np.testing.assert_array_equal(sg.function([a], np.heaviside(a, 0.5))(values), np.array([np.nan, 1, 0], dtype))

@@ -158,6 +158,15 @@ def test_formulas_of_jacobians():
     assert str(sg.jacobian(z[1:], z)) == "diag(ones, 1)"
 
 
+def test_the_slope_of_a_ramp_is_a_step():
+    assert str(sg.jacobian(sg.maximum(A @ x, 0), x)) == "diag(heaviside(A @ x, 0.5)) @ A"
+    assert str(sg.jacobian(sg.maximum(0, x), x)) == "diag(heaviside(x, 0.5))"
+    assert "heaviside" not in str(sg.jacobian(sg.maximum(x, 1), x)) + str(sg.jacobian(sg.minimum(x, 0), x))
+    at = np.array([-1, -0.0, 0, 2, np.inf])
+    (d,) = sg.function([x], [sg.jacobian(sg.maximum(x, 0), x)])(at)
+    np.testing.assert_array_equal(d, np.diag([0, 0.5, 0.5, 1, 1]))
+
+
 def test_long_factors_are_named():
     H = sg.hessian(sg.sum(sg.sin(A @ x) ** 2 * sg.exp(A @ x) * y), x)
     assert str(H).endswith("\nA.T @ diag(d1) @ A")
