@@ -112,7 +112,7 @@ class Builder:
     def pair(self, a: Value, b: Value, out: frozenset[int], wish: _Wish) -> Value:
         """The product of two values, with the axes `out`."""
         if frozenset(a[1]) | frozenset(b[1]) == out:
-            return self.elementwise(a, b, wish.order)
+            return self.elementwise(a, b, wish)
         found = self.products.find(a, b, out)
         if found is None:
             order = _arranged(a[1], b[1], out, wish)
@@ -120,12 +120,18 @@ class Builder:
             self.products.add(a, b, found)
         return found
 
-    def elementwise(self, a: Value, b: Value, order: Axes | None) -> Value:
-        """A product in which nothing is summed: broadcasting, or an outer product that an array is needed of."""
-        root = self.region.root
+    def elementwise(self, a: Value, b: Value, wish: _Wish) -> Value:
+        """A product in which nothing is summed: broadcasting, or an outer product that an array is needed of.
+
+        Of an array that is longer than both, what is summed next lies at one end: a matrix product takes it as it is.
+        """
+        root, order = self.region.root, wish.order
         if order is None:
             long, short = (a, b) if len(a[1]) >= len(b[1]) else (b, a)
             order = (*[label for label in short[1] if label not in long[1]], *long[1])
+            first = tuple(label for label in order if label in wish.summed)
+            if len(order) > len(long[1]) and first != order[len(order) - len(first) :]:
+                order = tuple(dict.fromkeys((*first, *a[1], *b[1])))
         elif len(a[1]) == len(b[1]) == 1 and len(order) == 2 and root in self.usage.not_elementwise:
             return contraction([a[1], b[1]], order, [a[0], b[0]]), order
         return _along(a, order) * _along(b, order), order
