@@ -20,7 +20,6 @@ from symgraph.ops.code import Code
 from .fuse import Unit, is_final
 from .inplace import added_in_place, keeps_alive, updates_in_place
 from .memory import Storage
-from .panels import read_in_panels
 from .plain import Plain
 from .program import Program
 from .schedule import low_memory
@@ -127,14 +126,12 @@ class Places(Plain):
         if op.into("out", *xs) is None or (xs and all(x.literal for x in xs)):
             return False
         storage = self._storage(node, op)
-        panels, xs = ([], xs) if self.kernel is not None else read_in_panels(op, storage.name, xs)
         lines = op.into(storage.name, *xs) or []
         if len(lines) == 1 and isinstance(op, Elementwise):
             lines = [_augmented(op, storage, xs) or lines[0]]
-        lines = [*panels, *lines]
         if self.kernel is None and storage.opening < 0:
             storage.opening = len(self.body_lines)
-            storage.made = (0, "") if panels else self._making(op, storage.name, xs, lines)
+            storage.made = self._making(op, storage.name, xs, lines)
             if lines == [f"{storage.name}[...] = {storage.made[1]}"]:
                 storage.returned = True  # NumPy makes an array anyway: it need not be copied
         name = self._alias(node, storage, lines)
