@@ -363,3 +363,22 @@ def test_a_product_with_a_multiple_is_a_multiple_of_the_product():
         assert [type(n.op) for n in toposort(planned)].count(Einsum) == 1
     planned = agree(c * v, sg.sum(v * (c * v)))  # nobody else wants v @ v
     assert [type(n.op) for n in toposort(planned)].count(Einsum) == 1
+
+
+L = symbol("L", (20, 7))
+
+
+@pytest.mark.parametrize(
+    ("y", "text"),
+    [
+        (A @ (B @ C) @ L, "A @ (B @ (C @ L))"),
+        ((C.T @ B.T).T @ L, "B @ (C @ L)"),
+        (((B @ C @ L).T @ (B @ C @ L)), "t1.T @ t1"),
+        (L.T @ (A @ B @ C).T, "L.T @ C.T @ B.T @ A.T"),
+        ((A * d[:, None]).T @ (A * w[:, None]) @ (B @ (C @ L)), None),
+    ],
+    ids=["chain", "turned twice", "Gram matrix", "turned", "scaled"],
+)
+def test_factors_are_turned_only_where_the_user_turned_them(y, text):
+    planned = agree(y)[0]
+    assert text is None or sg.to_text(planned).splitlines()[-1] == text

@@ -105,8 +105,13 @@ class Builder:
                 for_left, for_right = la & (needed | lb), lb & (needed | la)
                 summed = (for_left | for_right) - needed
                 todo.append((None, needed & (for_left | for_right), wish))
-                todo.append((right, for_right, _Wish(summed=summed, beside=_axes(left, leaves))))
-                todo.append((left, for_left, _Wish(summed=summed, beside=_axes(right, leaves))))
+                first, second = _straight(wish.order, for_left, for_right, summed)
+                if for_left == la:  # nothing is summed in it: it lies as its factors do
+                    first = None
+                if for_right == lb:
+                    second = None
+                todo.append((right, for_right, _Wish(second, summed, _axes(left, leaves))))
+                todo.append((left, for_left, _Wish(first, summed, _axes(right, leaves))))
         return values[0]
 
     def pair(self, a: Value, b: Value, out: frozenset[int], wish: _Wish) -> Value:
@@ -230,6 +235,19 @@ def _arranged(a: Axes, b: Axes, out: frozenset[int], wish: _Wish) -> Axes:
     if wish.summed.intersection(rows) and not wish.summed.intersection(columns):
         rows, columns = columns, rows
     return batch + rows + columns
+
+
+def _straight(
+    order: Axes | None, left: frozenset[int], right: frozenset[int], summed: frozenset[int]
+) -> tuple[Axes | None, Axes | None]:
+    """The axes of two matrices whose product has the axes `order` without a transposition: A @ (B @ C), not A @ (C.T @ B.T).T."""
+    if order is None or len(order) != 2 or len(summed) != 1:
+        return None, None
+    (row, column), (inner,) = order, summed
+    first, second = (row, inner), (inner, column)
+    if (left, right) == (frozenset(first), frozenset(second)):
+        return first, second
+    return (second, first) if (right, left) == (frozenset(first), frozenset(second)) else (None, None)
 
 
 def _is_turned(a: Axes, b: Axes, out: frozenset[int]) -> bool:
