@@ -26,7 +26,7 @@ from .instrument import OUTSIDE, Probes, Statement, bound, instrumented, probe_c
 from .interpreter import sizes_of
 from .ops.work import bytes_of, flops_of, is_step
 from .parameter import parameter
-from .provenance import format_location
+from .provenance import line_of
 
 LONG_ENOUGH = 0.3
 """Seconds of calls that are measured where the number of calls is not given."""
@@ -298,7 +298,7 @@ def _rows(
             continue
         flops, moved, node = work.get(k, (0, 0, None))
         comment = re.search(r"  # (.+:\d+)$", text[s.last - 1])
-        where = format_location(node.where) if node is not None and node.leafy else ""
+        where = line_of(node) if node is not None else ""
         rows.append(
             Row(s.text, where or (comment[1] if comment else ""), s.first, seconds[k], seconds[k] / total, calls[k], flops, moved)
         )  # fmt: skip

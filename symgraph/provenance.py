@@ -184,6 +184,11 @@ def format_location(where: Location | None) -> str:
     return f"{where[0]}:{where[1]}" if where else ""
 
 
+def line_of(node: Tensor) -> str:
+    """`model.py:14` for a node that was made there; nothing for what depends on no leaf, which all models share."""
+    return format_location(node.where) if node.leafy else ""
+
+
 class _Key(ref["Tensor"]):
     """A weak reference that knows under which number its node is filed."""
 

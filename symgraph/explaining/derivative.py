@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from ..core import Constant, Leaf, Tensor
 from ..ops.code import Code
 from ..printing import expression, number
-from ..provenance import Contribution, adjoint_of, contributions, format_location, name_of, tangent_of
+from ..provenance import Contribution, adjoint_of, contributions, format_location, line_of, name_of, tangent_of
 from .text import WIDTH, Line, counted, first, formula, names_in, safe
 
 MOST_FORWARD = 4
@@ -133,7 +133,7 @@ def operand(node: Tensor, position: int) -> str:
 
 def described(node: Tensor) -> str:
     """`hidden = tanh(x @ W1) (model.py:5)`, `the input x (model.py:3)`."""
-    at = format_location(node.where)
+    at = line_of(node)
     place = f" ({at})" if at else ""
     if isinstance(node.op, Leaf):
         return f"the {'input' if node.op.name == 'symbol' else node.op.name} {formula(node)}{place}"

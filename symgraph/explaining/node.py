@@ -12,7 +12,7 @@ from ..function import Function
 from ..naming import output_label
 from ..ops.base import as_tensor
 from ..printing import to_text
-from ..provenance import format_location, name_of
+from ..provenance import format_location, line_of, name_of
 from ..pytree import flatten, paths
 from ..structured import Structured
 from .derivative import adjoint_story, described, operand, part_story, tangent_story
@@ -144,7 +144,7 @@ def _used(node: Tensor, context: Context) -> list[str]:
     told = list(dict.fromkeys(outputs))
     users = context.users.get(node, [])
     for user in users[:MOST_USERS]:
-        at = format_location(user.where) if user.leafy else ""
+        at = line_of(user)
         positions = [i for i, x in enumerate(user.inputs) if x is node]
         which = (
             "both operands"

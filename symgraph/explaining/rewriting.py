@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ..core import Tensor, rebuild, toposort
 from ..pipeline import Trail, rewritten
-from ..provenance import format_location
+from ..provenance import line_of
 from .text import WIDTH, change, counted, indented, title
 
 MOST_PLACES = 12
@@ -70,7 +70,7 @@ class Rewriting:
 
 def _place(old: Tensor, new: Tensor) -> list[str]:
     """`model.py:14  x * x / x -> x`, on two lines where it is long."""
-    where = format_location(old.where)
+    where = line_of(old)
     return arrow(*change(old, new), f"{where}  " if where else "")
 
 

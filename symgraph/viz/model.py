@@ -24,7 +24,7 @@ from ..ops.code import Code
 from ..ops.elementwise import Cast, ComplexAbs, Conjugate, Imag, Real, StopGradient, Where
 from ..parameter import Parameter
 from ..printing import number
-from ..provenance import adjoint_of, format_location, name_of
+from ..provenance import adjoint_of, line_of, name_of
 from ..pytree import flatten, paths
 from ..rewrite import SIMPLIFY, STABILIZE, sequence
 from ..structured import Structured
@@ -240,7 +240,7 @@ class _Painter:
                 shown = ", ".join(first if self._is_adjoint_too(node) else labels)
                 text = f"{shown} = {text}" if shown else text
         return Node(
-            key, kind, self.level[node], text, role, _type(node), node.op.name, name, format_location(node.where),
+            key, kind, self.level[node], text, role, _type(node), node.op.name, name, line_of(node),
             self.parts.get(node, ()), isinstance(node.op, BY_ELEMENTS), node in self.updating,
         )  # fmt: skip
 

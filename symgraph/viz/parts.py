@@ -38,7 +38,7 @@ def parts(
     if by == "name":
         found = _by_name(order, links, names)
     elif by == "line":
-        found = {n: _line(n.where) for n in order if n.where and not isinstance(n.op, Leaf)}
+        found = {n: _line(n.where) for n in order if n.where and n.leafy and not isinstance(n.op, Leaf)}
     else:
         found = _by_scope(order)
     beside = _beside(order, found, level or {}) if by == "scope" else {}
@@ -48,7 +48,20 @@ def parts(
         near += [found[f] for f in forward if f in found and not isinstance(f.op, Leaf)]
         if near:
             found[node] = near[0]
-    return found
+    return found | _shared([n for n in order if n.leafy or not links.get(n)], found)
+
+
+def _shared(order: Sequence[Tensor], found: Mapping[Tensor, Path]) -> dict[Tensor, Path]:
+    """The part of what depends on no leaf, where all that uses it is in one: where it was made may be in another model."""
+    users: dict[Tensor, set[Path]] = {}
+    shared: dict[Tensor, Path] = {}
+    for node in reversed(order):
+        mine = users.get(node, set())
+        if not node.leafy and node not in found and len(mine) == 1 and () not in mine:
+            shared[node] = mine.pop()
+        for x in node.inputs:
+            users.setdefault(x, set()).add(found.get(node) or shared.get(node, ()))
+    return shared
 
 
 def _beside(order: Sequence[Tensor], found: Mapping[Tensor, Path], level: Mapping[Tensor, int]) -> dict[Tensor, Path]:
@@ -95,7 +108,7 @@ def _line(where: Location) -> Path:
 
 
 def _by_scope(order: Sequence[Tensor]) -> dict[Tensor, Path]:
-    scopes = {n: n.where.scopes for n in order if n.where and n.where.scopes}
+    scopes = {n: n.where.scopes for n in order if n.where and n.where.scopes and n.leafy}
     paths = {path[: k + 1]: path[:k] for path in dict.fromkeys(scopes.values()) for k in range(len(path))}
     twins: dict[tuple[tuple[scope, ...], str], list[scope]] = {}
     for path, around in sorted(paths.items(), key=lambda entry: entry[0][-1].serial):

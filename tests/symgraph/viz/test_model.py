@@ -176,6 +176,21 @@ def test_the_derivative_in_a_constant_tells_nothing_of_other_models():
     assert drawn() == before and isinstance(kept, sg.Tensor)
 
 
+def test_a_constant_stands_in_the_part_that_uses_it_whoever_made_it():
+    def drawn():
+        x = sg.symbol("x", (3,))
+        with sg.scope("mine"):
+            f = (sg.exp(x) * np.arange(3.0)).sum()
+        return [(n.text, [p.name for p in n.parts], n.where) for n in picture([f, sg.grad(f, x)]).nodes]
+
+    with sg.scope("of others"):
+        kept = sg.constant(np.arange(3.0))
+    first = drawn()
+    assert ("[0., 1., 2.]", ["mine"], "") in first
+    del kept
+    assert drawn() == first
+
+
 def test_a_derivative_is_not_made_from_what_it_merely_mentions():
     A, w = sg.symbol("A", ("n", 4)), sg.symbol("w", (4,))
     f = sg.named(sg.log1p(sg.exp(A @ w)).sum(), "f")
