@@ -52,12 +52,13 @@ def parts(
 
 
 def _shared(order: Sequence[Tensor], found: Mapping[Tensor, Path]) -> dict[Tensor, Path]:
-    """The part of what depends on no leaf, where all that uses it is in one: where it was made may be in another model."""
+    """The part of arrays that depend on no leaf, where all that uses one is in it: it may have been made in another model."""
     users: dict[Tensor, set[Path]] = {}
     shared: dict[Tensor, Path] = {}
     for node in reversed(order):
         mine = users.get(node, set())
-        if not node.leafy and node not in found and len(mine) == 1 and () not in mine:
+        is_array = not isinstance(node.aval, tuple) and node.ndim
+        if is_array and not node.leafy and node not in found and len(mine) == 1 and () not in mine:
             shared[node] = mine.pop()
         for x in node.inputs:
             users.setdefault(x, set()).add(found.get(node) or shared.get(node, ()))
